@@ -1,0 +1,13 @@
+# Writes OUTPUT: each of FILES as a C byte array, with a table of (name, text).
+set(body "#include \"codec/schema_text.h\"\n\n")
+set(table "const struct schema_text schema_texts[] = {\n")
+set(index 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME_WE)
+  file(READ ${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND body "static const char text_${index}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${name}\", text_${index}},\n")
+  math(EXPR index "${index} + 1")
+endforeach()
+file(WRITE ${OUTPUT} "${body}\n${table}    {0, 0},\n};\n")

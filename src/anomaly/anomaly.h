@@ -1,0 +1,93 @@
+#ifndef ANOMALY_ANOMALY_H
+#define ANOMALY_ANOMALY_H
+/*
+ * anomaly.h - rules over sliding windows, and the episodes that they find.
+ *
+ *   rules document ─► rule_set_compile ─► rule_set (immutable, shared)
+ *                                            │
+ *   event ─► anomaly_apply ─► group of each rule that selects it ─► alert ─► outbox
+ *   watermark ─► anomaly_advance ─► settles figures, closes episodes
+ *
+ * The exact meaning of windows, episodes, publication and late events is that of
+ * README.md, "What an alert means" (event time only; ties have no order; a published
+ * alert is never withdrawn, late events correct it).
+ *
+ * Units    _ms epoch or plain milliseconds
+ * Memory   a byte budget; the least recently active groups go first, counted
+ * Threads  one owner an anomaly; a rule_set is shared and never changes
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "base/tree.h"
+#include "event/event.h"
+#include "event/outbox.h"
+
+struct rule_set;
+struct anomaly;
+
+/* Complains of every error with file:line; NULL when there was any. `root` may go after. */
+struct rule_set *rule_set_compile(const struct tree *root, struct complaints *complaints);
+void rule_set_destroy(struct rule_set *rules);
+uint32_t rule_set_count(const struct rule_set *rules);
+struct view rule_set_name(const struct rule_set *rules, uint32_t index);
+bool rule_set_is_enabled(const struct rule_set *rules, uint32_t index);
+/* Before any anomaly uses it. STATUS_ABSENT: no such rule. */
+enum status rule_set_switch(struct rule_set *rules, struct view name, bool is_enabled);
+/* True when some enabled rule reads this kind of event. */
+bool rule_set_reads(const struct rule_set *rules, enum event_kind kind);
+uint64_t rule_set_digest(const struct rule_set *rules);
+
+struct anomaly_options {
+    int64_t lateness_ms[EVENT_KIND_COUNT];
+    size_t bytes_max;
+};
+
+/* What the engine knows of an event beyond its fields: rules see them as the virtual
+ * field `local_hour` and as `amount`. */
+struct anomaly_context {
+    int32_t local_hour;      /* 0..23 in the tenant's time zone */
+    double reference_amount; /* of an order, in the reference currency */
+};
+
+struct anomaly *anomaly_open(const struct rule_set *rules, const struct anomaly_options *options);
+void anomaly_close(struct anomaly *anomaly);
+
+/* The caller has dropped what is late by its topic's watermark. */
+void anomaly_apply(struct anomaly *anomaly, const struct event *event,
+                   const struct anomaly_context *context, struct outbox *outbox);
+/* Watermarks of every kind, never going back. INT64_MIN: nothing seen yet; INT64_MAX:
+ * leave it out (idle). A rule over several kinds goes by the least. Cheap when no
+ * episode or window is due. */
+void anomaly_advance(struct anomaly *anomaly, const int64_t watermark_ms[EVENT_KIND_COUNT],
+                     struct outbox *outbox);
+/* Time passes without events: an episode whose kinds have all been silent for
+ * quiet + lateness (now_ms - last_arrival_ms[kind], both tick time) is published as
+ * closed although the watermark stands. Its state stays: should events of that time
+ * still come, the same alert is published again and the final figures are exact. */
+void anomaly_tick(struct anomaly *anomaly, int64_t now_ms,
+                  const int64_t last_arrival_ms[EVENT_KIND_COUNT], struct outbox *outbox);
+/* Closes everything, as if the watermark went to infinity. */
+void anomaly_finish(struct anomaly *anomaly, struct outbox *outbox);
+/* Rules whose definition is unchanged keep their state; episodes of the others are
+ * closed. The caller keeps `rules` alive. */
+void anomaly_replace_rules(struct anomaly *anomaly, const struct rule_set *rules,
+                           struct outbox *outbox);
+
+void anomaly_save(const struct anomaly *anomaly, struct byte_writer *out);
+struct anomaly *anomaly_load(const struct rule_set *rules, const struct anomaly_options *options,
+                             struct byte_reader *in, struct failure *failure);
+uint64_t anomaly_digest(const struct anomaly *anomaly);
+
+struct anomaly_stats {
+    uint64_t groups;
+    uint64_t groups_evicted;
+    uint64_t episodes_open;
+    uint64_t opened[3]; /* by severity, since the beginning */
+    size_t bytes;
+};
+void anomaly_stats(const struct anomaly *anomaly, struct anomaly_stats *stats);
+#endif

@@ -1,0 +1,37 @@
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <time.h>
+
+static int64_t read_ns(clockid_t id)
+{
+    struct timespec now;
+    int result = clock_gettime(id, &now);
+
+    assert(result == 0);
+    (void)result;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t system_wall_ms(void *context)
+{
+    (void)context;
+    return read_ns(CLOCK_REALTIME) / 1000000;
+}
+
+static int64_t system_monotonic_ns(void *context)
+{
+    (void)context;
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+const struct clock *clock_system(void)
+{
+    static const struct clock clock = {
+        .wall_ms = system_wall_ms,
+        .monotonic_ns = system_monotonic_ns,
+    };
+
+    return &clock;
+}

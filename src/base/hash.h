@@ -1,0 +1,26 @@
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+/*
+ * hash.h - the two hash functions of the house.
+ *
+ * hash_bytes     XXH3, 64 bits: tables, ids, digests. The same on every machine.
+ * hash_murmur2   murmur2 as Kafka's Java client partitions keys (Utils.murmur2,
+ *                seed 0x9747b28c); librdkafka calls it "murmur2".
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/view.h"
+
+uint64_t hash_bytes(const void *data, size_t size, uint64_t seed);
+uint64_t hash_view(struct view view, uint64_t seed);
+/* Mixes one more word into a running hash; cheap, order matters. */
+uint64_t hash_mix(uint64_t hash, uint64_t word);
+uint32_t hash_murmur2(const void *data, size_t size);
+/* The partition of `key` among `count` (> 0), as Kafka's Java client says. */
+int32_t hash_partition(struct view key, int32_t count);
+/* CRC-32C (Castagnoli), for stored blocks. */
+uint32_t hash_crc32c(const void *data, size_t size);
+/* The same sum on machines without an instruction for it. */
+uint32_t hash_crc32c_portable(const void *data, size_t size);
+#endif

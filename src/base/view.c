@@ -1,0 +1,86 @@
+#include "base/view.h"
+
+int view_compare(struct view a, struct view b)
+{
+    uint32_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared == 0 ? 0 : memcmp(a.data, b.data, shared);
+
+    if (order != 0)
+        return order;
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+bool view_has_prefix(struct view view, struct view prefix)
+{
+    return prefix.size <= view.size &&
+           (prefix.size == 0 || memcmp(view.data, prefix.data, prefix.size) == 0);
+}
+
+bool view_has_suffix(struct view view, struct view suffix)
+{
+    return suffix.size <= view.size &&
+           (suffix.size == 0 ||
+            memcmp(view.data + (view.size - suffix.size), suffix.data, suffix.size) == 0);
+}
+
+bool view_contains(struct view view, struct view part)
+{
+    if (part.size == 0)
+        return true;
+    return view.size >= part.size && memmem(view.data, view.size, part.data, part.size) != NULL;
+}
+
+uint32_t view_rune_size(const char *data, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)data;
+    unsigned char least = 0x80, most = 0xBF;
+    uint32_t length;
+
+    if (size == 0)
+        return 0;
+    if (at[0] < 0x80)
+        return 1;
+    if (at[0] < 0xC2 || at[0] > 0xF4)
+        return 0;
+    length = at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
+    /* The second byte's range excludes overlong forms, surrogates and what lies
+     * above U+10FFFF. */
+    if (at[0] == 0xE0)
+        least = 0xA0;
+    else if (at[0] == 0xED)
+        most = 0x9F;
+    else if (at[0] == 0xF0)
+        least = 0x90;
+    else if (at[0] == 0xF4)
+        most = 0x8F;
+    if (size < length || at[1] < least || at[1] > most)
+        return 0;
+    for (uint32_t index = 2; index < length; index++)
+        if ((at[index] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+bool view_is_utf8(struct view view)
+{
+    const uint64_t high_bits = UINT64_C(0x8080808080808080);
+    const char *at = view.data;
+    const char *end = view.data + view.size;
+    uint64_t word;
+
+    while (at < end) {
+        while (end - at >= (ptrdiff_t)sizeof word) {
+            memcpy(&word, at, sizeof word);
+            if ((word & high_bits) != 0)
+                break;
+            at += sizeof word;
+        }
+        if (at == end)
+            break;
+        uint32_t length = view_rune_size(at, (size_t)(end - at));
+        if (length == 0)
+            return false;
+        at += length;
+    }
+    return true;
+}
