@@ -116,15 +116,15 @@ struct request {
 struct command {
     struct view type; /* "update-rules", "resolve-anomaly", ... */
     struct view actor;
-    struct view subject;  /* what it is about: a rule, a job, a request, an alert */
-    struct view status;   /* resolve-anomaly: acknowledged, resolved, ignored */
+    struct view subject; /* what it is about: a rule, a job, a request, an alert */
+    struct view status;  /* resolve-anomaly: acknowledged, resolved, ignored */
     struct view notes;
-    struct view rules;    /* update-rules: the text of a rules file */
+    struct view rules; /* update-rules: the text of a rules file */
     struct view customer_id;
     struct view product_id;
     struct view model_name;
     struct view model_version;
-    struct view plan;     /* free, standard, enterprise */
+    struct view plan;      /* free, standard, enterprise */
     struct view time_zone; /* IANA */
     bool enabled;
     double value;
@@ -150,7 +150,8 @@ struct event {
 
 /* Offsets count from the start of struct event. */
 const struct shape *event_shape(enum event_kind kind);
-const char *event_kind_name(enum event_kind kind); /* "order", "auth_event", ...: the schema's name */
+const char *
+event_kind_name(enum event_kind kind); /* "order", "auth_event", ...: the schema's name */
 
 static inline bool event_has(const struct event *event, uint32_t field_index)
 {

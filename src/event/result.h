@@ -58,7 +58,12 @@ struct recommended_item {
     struct view reason;
 };
 
-enum strategy { STRATEGY_PERSONAL, STRATEGY_ITEM_ITEM, STRATEGY_POPULAR_TENANT, STRATEGY_POPULAR_ALL };
+enum strategy {
+    STRATEGY_PERSONAL,
+    STRATEGY_ITEM_ITEM,
+    STRATEGY_POPULAR_TENANT,
+    STRATEGY_POPULAR_ALL
+};
 
 struct recommendation {
     struct view request_id;

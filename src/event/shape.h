@@ -73,7 +73,7 @@ struct field {
     enum field_type type;
     uint32_t flags;
     size_t offset;
-    double least, most; /* numbers and list lengths; both 0: the type's own range */
+    double least, most; /* numbers, list lengths, a text's least bytes; both 0: the type's own */
     uint32_t bytes_max; /* texts; 0: FIELD_ID's 256, else TEXT_BYTES_MAX */
     const char *const *choices; /* FIELD_CHOICE: lower case, ends in NULL */
     const struct shape *shape;  /* FIELD_RECORD, FIELD_RECORDS */

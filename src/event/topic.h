@@ -19,7 +19,7 @@ enum topic {
     TOPIC_INTERACTIONS,
     TOPIC_OUTCOMES,
     TOPIC_REQUESTS,
-    TOPIC_FORWARD, /* strays on their way home; co-partitioned */
+    TOPIC_FORWARD,  /* strays on their way home; co-partitioned */
     TOPIC_COMMANDS, /* one partition, read whole by every worker, outside the group */
     /* results */
     TOPIC_ALERTS,

@@ -103,8 +103,7 @@ struct transport_door {
     struct view (*header)(void *context, const struct record *record, const char *name);
 
     /* STATUS_FULL: the queue is full, serve and try again (poll with no room does). */
-    enum status (*produce)(void *context, const struct outgoing *outgoing,
-                           struct failure *failure);
+    enum status (*produce)(void *context, const struct outgoing *outgoing, struct failure *failure);
     enum status (*commit_start)(void *context, const struct position *positions, uint32_t count,
                                 struct failure *failure);
     /* STATUS_OK: done, or none under way. STATUS_AGAIN: not yet. */
