@@ -6,8 +6,9 @@
 /* What a byte inside a JSON text needs: 0 nothing, 'u' a \u00XX escape, '+' a look
  * at the UTF-8 sequence it begins, else the letter after the backslash. */
 static const unsigned char treatment[256] = {
-    [0x00 ... 0x1F] = 'u', ['\b'] = 'b', ['\f'] = 'f',  ['\n'] = 'n',           ['\r'] = 'r',
-    ['\t'] = 't',          ['"'] = '"',  ['\\'] = '\\', [0x7F ... 0xFF] = '+',
+    [0x00 ... 0x07] = 'u', ['\b'] = 'b',  ['\t'] = 't',          ['\n'] = 'n',
+    [0x0B] = 'u',          ['\f'] = 'f',  ['\r'] = 'r',          [0x0E ... 0x1F] = 'u',
+    ['"'] = '"',           ['\\'] = '\\', [0x80 ... 0xFF] = '+',
 };
 
 static void begin_value(struct json_writer *json)

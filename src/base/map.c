@@ -115,7 +115,7 @@ bool map_get(const struct map *map, struct view key, uint64_t *value)
 {
     const struct slot *slot = find_slot(map, key, hash_view(key, 0));
 
-    if (slot->is_used)
+    if (slot->is_used && value != NULL)
         *value = slot->value;
     return slot->is_used;
 }

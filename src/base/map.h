@@ -20,6 +20,7 @@ struct map *map_create(void);
 void map_destroy(struct map *map);
 /* Replaces what was there. Returns true when the key is new. */
 bool map_put(struct map *map, struct view key, uint64_t value);
+/* `value` may be NULL, to ask only. */
 bool map_get(const struct map *map, struct view key, uint64_t *value);
 bool map_remove(struct map *map, struct view key);
 uint32_t map_count(const struct map *map);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/tree.h"
 
 enum option_type {
@@ -29,14 +30,15 @@ enum option_type {
     OPTION_TEXT,        /* const char * */
     OPTION_CHOICE,      /* int64_t, index into choices */
     OPTION_SECRET,      /* const char *; from environment or NAME_file only, never printed */
+    OPTION_TREE,        /* const struct tree *; a list or map that the room reads itself */
 };
 
 struct option {
     const char *name; /* inside the section: "commit.interval_ms" */
     enum option_type type;
     size_t offset;
-    const char *preset; /* as the user would write it; NULL: unset */
-    int64_t least, most; /* numbers; both 0: no bound */
+    const char *preset;         /* as the user would write it; NULL: unset */
+    int64_t least, most;        /* numbers; both 0: no bound */
     const char *const *choices; /* OPTION_CHOICE: names, ends in NULL */
     const char *environment;    /* a further, traditional name; NULL: none */
     const char *unit;           /* for the reference; NULL: none */
@@ -54,7 +56,16 @@ struct option_table {
 void option_preset(const struct option_table *table, void *values);
 /* Presets, then the map `section` (NULL: not in the file), then the environment.
  * Unknown names and bad values are complained of, with the nearest known name. A dotted name
- * may be written dotted or nested. Texts are kept in `arena`. */
+ * may be written dotted or nested, a text also as a list. An empty variable counts as unset.
+ * Texts are kept in `arena`.
+ *
+ * A secret comes from its variable, from the file that NAME_file names, or from the file that
+ * the variable with _FILE at its end names; one newline at the end of the file is not part of it.
+ *
+ * With section "" the map is the whole document: maps and lists in it that no option names
+ * are other tables' sections, and the caller's to check. */
 void option_read(const struct option_table *table, const struct tree *section, void *values,
                  struct arena *arena, struct complaints *complaints);
+/* Appends the table as Markdown, one row an option. */
+void option_reference(const struct option_table *table, struct byte_writer *out);
 #endif

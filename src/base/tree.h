@@ -17,11 +17,11 @@ enum tree_kind { TREE_NULL, TREE_SCALAR, TREE_LIST, TREE_MAP };
 
 struct tree {
     enum tree_kind kind;
-    bool is_quoted;    /* a scalar written in quotes is text, never a number */
-    uint32_t line;     /* 1-based */
-    const char *file;  /* borrowed; as the user named it */
-    struct view name;  /* in a map: the key; else absent */
-    struct view value; /* scalar */
+    bool is_quoted;     /* a scalar written in quotes is text, never a number */
+    uint32_t line;      /* 1-based */
+    const char *file;   /* borrowed; as the user named it */
+    struct view name;   /* in a map: the key; else absent */
+    struct view value;  /* scalar */
     struct tree *child; /* first of a list or map */
     struct tree *next;  /* next sibling */
 };
@@ -52,10 +52,18 @@ bool tree_int(const struct tree *tree, int64_t *value, struct complaints *compla
 bool tree_double(const struct tree *tree, double *value, struct complaints *complaints);
 bool tree_bool(const struct tree *tree, bool *value, struct complaints *complaints);
 bool tree_duration_ms(const struct tree *tree, int64_t *value, struct complaints *complaints);
+bool tree_bytes(const struct tree *tree, int64_t *value, struct complaints *complaints);
 
-/* The same on plain text, without a complaint. */
+/* The same on plain text, without a complaint: the whole text must say it, in decimal,
+ * whatever the locale. A double is finite and the nearest to the decimal; a text of more than
+ * 1000 bytes is none. A fraction ("1.5h") must come out whole. Bool: true, false, yes, no,
+ * on or off. KB is 1000 bytes, KiB 1024. */
 bool text_int(struct view text, int64_t *value);
 bool text_double(struct view text, double *value);
+bool text_bool(struct view text, bool *value);
 bool text_duration_ms(struct view text, int64_t *value);
 bool text_bytes(struct view text, int64_t *value);
+/* Insertions, deletions, replacements and swaps of neighbours that make `a` into `b`, for
+ * "did you mean". Texts over 64 bytes are far from everything: UINT32_MAX. */
+uint32_t text_distance(struct view a, struct view b);
 #endif
