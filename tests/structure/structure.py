@@ -45,9 +45,9 @@ def read_layers():
         line = line.split("#", 1)[0].strip()
         if not line:
             continue
-        room, _, rest = line.partition(":")
-        rooms, bar, libraries = rest.partition("|")
-        if not room or (rest.strip() and not bar and library_of(rest.strip())):
+        room, colon, rest = line.partition(":")
+        rooms, _, libraries = rest.partition("|")
+        if not colon:
             sys.exit(f"src/LAYERS:{number}: expected 'room: rooms | libraries'")
         layers[room.strip()] = set(rooms.split()), set(libraries.split())
     return layers
