@@ -1,10 +1,11 @@
 /*
- * Chunks form a list; `current` is the one being filled, those before it are
- * full, those after it wait empty (they are left from before a reset).
+ * Chunks form a list, the newest first; only the newest is filled.
  *
- *   first -> [full] -> [full] -> [current ..    ] -> [empty] -> [empty]
+ *   newest [..    ] -> [full] -> [full]        a batch that grew
+ *   newest [                          ]        the same after a reset
  *
- * Invariant: every chunk after `current` has used == 0.
+ * A reset melts several chunks into one that holds as much as all of them, so the
+ * next batch of that size fits whatever the order of its requests.
  */
 #include "base/arena.h"
 
@@ -35,8 +36,7 @@ struct chunk {
 };
 
 struct arena {
-    struct chunk *first;
-    struct chunk *current;
+    struct chunk *newest;
     size_t chunk_bytes;
     size_t heap_bytes;
 };
@@ -52,54 +52,40 @@ static void *heap_take(size_t bytes)
     return memory;
 }
 
-static struct chunk *add_chunk(struct arena *arena, size_t bytes)
+static struct chunk *add_chunk(struct arena *arena, size_t capacity)
 {
-    size_t capacity = bytes > arena->chunk_bytes ? bytes : arena->chunk_bytes;
     struct chunk *chunk = heap_take(sizeof *chunk + capacity);
 
-    *chunk = (struct chunk){.capacity = capacity};
+    *chunk = (struct chunk){.next = arena->newest, .capacity = capacity};
     FORBID(chunk->data, capacity);
+    arena->newest = chunk;
     arena->heap_bytes += sizeof *chunk + capacity;
-    if (arena->current == NULL) {
-        arena->first = chunk;
-    } else {
-        chunk->next = arena->current->next;
-        arena->current->next = chunk;
-    }
-    arena->current = chunk;
     return chunk;
 }
 
-/* The next chunk that holds `bytes`: one that waits, moved up, or a new one. */
-static struct chunk *advance(struct arena *arena, size_t bytes)
+static void free_chunks(struct arena *arena)
 {
-    struct chunk *current = arena->current;
+    struct chunk *next;
 
-    if (current == NULL)
-        return add_chunk(arena, bytes);
-    for (struct chunk **link = &current->next; *link != NULL; link = &(*link)->next) {
-        struct chunk *chunk = *link;
-        if (chunk->capacity < bytes)
-            continue;
-        *link = chunk->next;
-        chunk->next = current->next;
-        current->next = chunk;
-        arena->current = chunk;
-        return chunk;
+    for (struct chunk *chunk = arena->newest; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        arena->heap_bytes -= sizeof *chunk + chunk->capacity;
+        ALLOW(chunk->data, chunk->capacity);
+        free(chunk);
     }
-    return add_chunk(arena, bytes);
+    arena->newest = NULL;
 }
 
 static char *take(struct arena *arena, size_t bytes, size_t alignment)
 {
-    struct chunk *chunk = arena->current;
+    struct chunk *chunk = arena->newest;
     size_t start = 0;
 
     assert(bytes <= SIZE_MAX / 2);
     if (chunk != NULL)
         start = (chunk->used + (alignment - 1)) & ~(alignment - 1);
     if (chunk == NULL || start > chunk->capacity || chunk->capacity - start < bytes) {
-        chunk = advance(arena, bytes);
+        chunk = add_chunk(arena, bytes > arena->chunk_bytes ? bytes : arena->chunk_bytes);
         start = 0;
     }
     chunk->used = start + bytes;
@@ -120,12 +106,7 @@ void arena_destroy(struct arena *arena)
 {
     if (arena == NULL)
         return;
-    for (struct chunk *chunk = arena->first; chunk != NULL;) {
-        struct chunk *next = chunk->next;
-        ALLOW(chunk->data, chunk->capacity);
-        free(chunk);
-        chunk = next;
-    }
+    free_chunks(arena);
     free(arena);
 }
 
@@ -174,11 +155,18 @@ char *arena_print(struct arena *arena, const char *format, ...)
 
 void arena_reset(struct arena *arena)
 {
-    for (struct chunk *chunk = arena->first; chunk != NULL; chunk = chunk->next) {
-        chunk->used = 0;
-        FORBID(chunk->data, chunk->capacity);
+    size_t capacity = 0;
+
+    if (arena->newest == NULL)
+        return;
+    if (arena->newest->next != NULL) {
+        for (const struct chunk *chunk = arena->newest; chunk != NULL; chunk = chunk->next)
+            capacity += chunk->capacity;
+        free_chunks(arena);
+        add_chunk(arena, capacity);
     }
-    arena->current = arena->first;
+    arena->newest->used = 0;
+    FORBID(arena->newest->data, arena->newest->capacity);
 }
 
 size_t arena_bytes(const struct arena *arena)

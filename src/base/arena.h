@@ -3,8 +3,8 @@
 /*
  * arena.h - memory that ends all at once.
  *
- * Chunks are taken from the heap when the arena grows and kept over a reset,
- * so a batch arena stops calling malloc once it has seen its largest batch.
+ * Chunks are taken from the heap when the arena grows, and what was taken is kept
+ * over a reset: a batch arena stops calling malloc once it has seen its largest batch.
  *
  * Memory   arena_destroy gives everything back; running out of heap aborts
  * Threads  one owner, no locks
@@ -29,7 +29,7 @@ struct view arena_copy(struct arena *arena, struct view view);
 char *arena_print(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Everything handed out is void; the chunks stay. */
+/* Everything handed out is void; the memory stays, as one chunk. */
 void arena_reset(struct arena *arena);
 /* Bytes taken from the heap. */
 size_t arena_bytes(const struct arena *arena);

@@ -631,6 +631,8 @@ static void put_row(struct byte_writer *out, const struct option_table *table,
     byte_print(out, " | ");
     if (option->type == OPTION_CHOICE)
         put_choices(out, option);
+    else if (option->type == OPTION_BOOL)
+        byte_print(out, "true or false");
     else
         put_range(out, option);
     byte_print(out, " | ");
