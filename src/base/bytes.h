@@ -12,6 +12,7 @@
  *          varint over 10 bytes, returns zeros from then on and `broken` stays
  *          set: check once, at the end
  */
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,8 +50,10 @@ void byte_print(struct byte_writer *writer, const char *format, ...)
  * back equal, without a fraction when it is whole; else NaN, +Inf or -Inf. */
 void byte_print_int(struct byte_writer *writer, int64_t value);
 void byte_print_double(struct byte_writer *writer, double value);
+/* What was written, which must be less than 4 GiB. */
 static inline struct view byte_writer_view(const struct byte_writer *writer)
 {
+    assert(writer->size <= UINT32_MAX);
     return (struct view){writer->data != NULL ? writer->data : "", (uint32_t)writer->size};
 }
 

@@ -260,7 +260,7 @@ static bool parse_rule(const char *text, struct rule *rule)
 /* ---- the table ---- */
 
 struct header {
-    int version; /* 1 to 4 */
+    int version; /* from 1; later ones keep the layout of 2 */
     uint64_t utc_count, standard_count, leap_count, transition_count, type_count, letter_count;
 };
 
