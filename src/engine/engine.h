@@ -73,10 +73,16 @@ enum verdict {
 };
 
 /* Total: never fails, never blocks. Results go to the outbox. */
-enum verdict engine_apply(struct engine *engine, const struct event *event,
-                          struct outbox *outbox);
-/* now_ms never goes back (an earlier one is ignored). */
+enum verdict engine_apply(struct engine *engine, const struct event *event, struct outbox *outbox);
+/* now_ms never goes back (an earlier one is ignored). Tick before the first event of a
+ * batch: `future.max` counts from the last tick, and without any tick nothing is from the
+ * future. Silence is counted in steps of at most 30 s a tick, so that the hours in which
+ * the program was down are not taken for silence of the topics. */
 void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox);
+/* No event of this kind is to be expected (the file has ended, nobody reads the topic):
+ * it holds back no rule that reads several kinds. Part of the state; the next event of
+ * the kind revokes it. */
+void engine_retire(struct engine *engine, enum event_kind kind, struct outbox *outbox);
 /* The end of all input (replay of a file): closes every open episode with its final
  * figures, as if the watermark went to infinity. */
 void engine_finish(struct engine *engine, struct outbox *outbox);
@@ -97,8 +103,9 @@ struct engine_stats {
     uint64_t future[EVENT_KIND_COUNT];
     uint64_t alerts_opened[3]; /* by severity */
     uint64_t episodes_open;
-    uint64_t keys;          /* groups with state, all rules */
-    uint64_t keys_evicted;  /* for want of memory */
+    uint64_t keys;           /* groups with state, all rules */
+    uint64_t keys_evicted;   /* for want of memory */
+    uint64_t ids_pushed_out; /* remembered ids of events, forgotten early for want of memory */
     uint64_t state_bytes;
     int64_t watermark_ms[EVENT_KIND_COUNT]; /* INT64_MIN: none yet */
 };

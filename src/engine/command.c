@@ -1,0 +1,192 @@
+#include "engine/command.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+enum { COMPLAINTS_SHOWN_MAX = 20, RULES_SHOWN_MAX = 1000 };
+
+enum command_scope { SCOPE_PLATFORM, SCOPE_TENANT };
+
+struct command_row {
+    const char *type;
+    enum command_scope scope; /* platform: without tenant_id; tenant: with one */
+    void (*run)(struct command_call *call);
+};
+
+static void reject(struct command_call *call, const char *text)
+{
+    call->is_accepted = false;
+    call->error = view_of(text);
+}
+
+static struct pair_list one_pair(struct arena *arena, const char *name, struct view value)
+{
+    struct pair *pair = arena_alloc(arena, sizeof *pair);
+
+    *pair = (struct pair){view_of(name), value};
+    return (struct pair_list){pair, 1};
+}
+
+/* ---- rules ---- */
+
+static struct pair_list describe_rules(struct command_call *call)
+{
+    const struct rule_set *rules = rulebook_rules(call->book);
+    struct pair *pairs = arena_alloc(call->arena, 2 * sizeof *pairs);
+    const char *names = "";
+
+    for (uint32_t i = 0; i < rule_set_count(rules) && i < RULES_SHOWN_MAX; i++)
+        if (rule_set_is_enabled(rules, i))
+            names = arena_print(call->arena, "%s%s%.*s", names, names[0] != '\0' ? "," : "",
+                                VIEW_PRINT(rule_set_name(rules, i)));
+    pairs[0] =
+        (struct pair){VIEW_LITERAL("digest"),
+                      view_of(arena_print(call->arena, "%016" PRIx64, rule_set_digest(rules)))};
+    pairs[1] = (struct pair){VIEW_LITERAL("enabled"), view_of(names)};
+    return (struct pair_list){pairs, 2};
+}
+
+static const char *join_complaints(struct arena *arena, const struct complaints *complaints)
+{
+    const char *text = "";
+    uint32_t shown = 0;
+
+    for (const struct complaint *at = complaints->first; at != NULL && shown < COMPLAINTS_SHOWN_MAX;
+         at = at->next, shown++)
+        text = arena_print(arena, "%s%s%s", text, shown > 0 ? "; " : "", at->text);
+    if (complaints->count > shown)
+        text = arena_print(arena, "%s; and %u more", text, complaints->count - shown);
+    return text;
+}
+
+static void update_rules(struct command_call *call)
+{
+    struct complaints complaints;
+
+    if (view_is_absent(call->event->command.rules)) {
+        reject(call, "rules: expected the text of a rules file");
+        return;
+    }
+    complaints_init(&complaints, call->arena);
+    call->before = describe_rules(call);
+    if (rulebook_update(call->book, call->event->command.rules, &complaints) != STATUS_OK) {
+        reject(call, complaints.count > 0 ? join_complaints(call->arena, &complaints)
+                                          : "rules: not readable");
+        return;
+    }
+    call->has_new_rules = true;
+    call->after = describe_rules(call);
+    call->result = call->after;
+}
+
+static void switch_rule(struct command_call *call, bool is_enabled)
+{
+    struct view name = call->event->command.subject;
+    bool was_enabled = false;
+
+    if (view_is_absent(name)) {
+        reject(call, "subject: expected the name of a rule");
+        return;
+    }
+    if (rulebook_switch(call->book, name, is_enabled, &was_enabled) != STATUS_OK) {
+        reject(call,
+               arena_print(call->arena, "subject: there is no rule named %.*s", VIEW_PRINT(name)));
+        return;
+    }
+    call->has_new_rules = was_enabled != is_enabled;
+    call->before = one_pair(call->arena, "enabled", view_of(was_enabled ? "true" : "false"));
+    call->after = one_pair(call->arena, "enabled", view_of(is_enabled ? "true" : "false"));
+    call->result = call->after;
+}
+
+static void enable_rule(struct command_call *call)
+{
+    switch_rule(call, true);
+}
+
+static void disable_rule(struct command_call *call)
+{
+    switch_rule(call, false);
+}
+
+/* ---- alerts ---- */
+
+/* The life of an alert after it was seen is kept where people look at it (the sinks); the
+ * machine checks the words and gives the answer that they store. */
+static void resolve_anomaly(struct command_call *call)
+{
+    const struct command *command = &call->event->command;
+    struct pair *pairs;
+    uint32_t count = 0;
+
+    if (view_is_absent(command->subject)) {
+        reject(call, "subject: expected the alert_id of an alert");
+        return;
+    }
+    if (!view_is_text(command->status, "acknowledged") &&
+        !view_is_text(command->status, "resolved") && !view_is_text(command->status, "ignored")) {
+        reject(call, "status: expected acknowledged, resolved or ignored");
+        return;
+    }
+    pairs = arena_alloc(call->arena, 5 * sizeof *pairs);
+    pairs[count++] = (struct pair){VIEW_LITERAL("alert_id"), command->subject};
+    pairs[count++] = (struct pair){VIEW_LITERAL("status"), command->status};
+    pairs[count++] =
+        (struct pair){VIEW_LITERAL("resolved_time"),
+                      view_of(arena_print(call->arena, "%" PRId64, call->event->event_time_ms))};
+    if (!view_is_absent(command->notes))
+        pairs[count++] = (struct pair){VIEW_LITERAL("notes"), command->notes};
+    if (!view_is_absent(command->actor))
+        pairs[count++] = (struct pair){VIEW_LITERAL("actor"), command->actor};
+    call->result = (struct pair_list){pairs, count};
+    call->after = call->result;
+}
+
+/* ---- the table ---- */
+
+static const struct command_row rows[] = {
+    {"update-rules", SCOPE_PLATFORM, update_rules},
+    {"enable-rule", SCOPE_PLATFORM, enable_rule},
+    {"disable-rule", SCOPE_PLATFORM, disable_rule},
+    {"resolve-anomaly", SCOPE_TENANT, resolve_anomaly},
+};
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+static const struct command_row *find_row(struct view type)
+{
+    for (uint32_t i = 0; i < ROW_COUNT; i++)
+        if (view_is_text(type, rows[i].type))
+            return &rows[i];
+    return NULL;
+}
+
+static void reject_unknown(struct command_call *call)
+{
+    const char *known = "";
+
+    for (uint32_t i = 0; i < ROW_COUNT; i++)
+        known = arena_print(call->arena, "%s%s%s", known, i > 0 ? ", " : "", rows[i].type);
+    reject(call, arena_print(call->arena, "type: %.*s is not known; known are %s",
+                             VIEW_PRINT(call->event->command.type), known));
+}
+
+void command_run(struct command_call *call)
+{
+    const struct command_row *row = find_row(call->event->command.type);
+    bool has_tenant = !view_is_absent(call->event->tenant_id);
+
+    call->is_accepted = true;
+    if (row == NULL)
+        reject_unknown(call);
+    else if (row->scope == SCOPE_PLATFORM && has_tenant)
+        reject(call, "tenant_id: this command is about all tenants; leave the tenant out");
+    else if (row->scope == SCOPE_TENANT && !has_tenant)
+        reject(call, "tenant_id: expected the tenant that this is about");
+    else
+        row->run(call);
+    if (!call->is_accepted) {
+        call->after = one_pair(call->arena, "rejected", call->error);
+        call->before = (struct pair_list){NULL, 0};
+        call->result = (struct pair_list){NULL, 0};
+    }
+}

@@ -1,0 +1,512 @@
+/*
+ * An event on its way:
+ *
+ *   tenant known? ─► not from the future? ─► not late? ─► not seen before?
+ *        │                  │                   │              │
+ *        └─ set aside       └─ set aside        └─ counted     └─ counted
+ *
+ *   ─► each room that reads its kind ─► watermark ─► each room ─► audit of its alerts
+ *
+ * Whatever decides a result is in `struct state` or in a room, and is saved: laws 1
+ * and 2 hold because nothing else is asked. Caches (local_time) are pure.
+ *
+ * Quiet is measured in awake time: the sum of the steps between ticks, each cut at
+ * STEP_MS_MAX. A machine that comes back after a night would else find every topic
+ * silent for hours and close episodes that go on in the records it has yet to read.
+ */
+#include "engine/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "engine/audit.h"
+#include "engine/command.h"
+#include "engine/config.h"
+#include "engine/deduplicate.h"
+#include "engine/local_time.h"
+#include "engine/room.h"
+#include "engine/rulebook.h"
+
+enum { SAVED_VERSION = 1, STEP_MS_MAX = 30000 };
+#define SAVED_MAGIC UINT32_C(0x52494557) /* "WEIR" */
+
+struct state {
+    int64_t now_ms;                            /* of the last tick; INT64_MIN: none yet */
+    int64_t awake_ms;                          /* how much tick time was lived through */
+    int64_t last_arrival_ms[EVENT_KIND_COUNT]; /* in awake time */
+    int64_t watermark_ms[EVENT_KIND_COUNT];    /* INT64_MIN: none yet */
+    uint32_t idle_kinds;                       /* bits: hold back nothing */
+    uint64_t applied[EVENT_KIND_COUNT];
+    uint64_t duplicates[EVENT_KIND_COUNT];
+    uint64_t late[EVENT_KIND_COUNT];
+    uint64_t future[EVENT_KIND_COUNT];
+};
+
+struct engine {
+    const struct engine_config *config;
+    int32_t partition;
+    struct state state;
+    struct rulebook *book;
+    struct deduplicate *seen[EVENT_KIND_COUNT]; /* NULL: off */
+    void *rooms[ROOM_COUNT];
+    struct local_time *local;             /* a cache */
+    int64_t future_limit_ms;              /* derived from now_ms */
+    int64_t holding_ms[EVENT_KIND_COUNT]; /* derived: watermarks, INT64_MAX for idle kinds */
+};
+
+/* ---- life ---- */
+
+static size_t room_bytes_max(const struct engine_config *config, uint32_t index)
+{
+    uint64_t shares = 0;
+
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        shares += rooms[i]->memory_share;
+    return (size_t)((uint64_t)config->options.memory_bytes_max / shares *
+                    rooms[index]->memory_share);
+}
+
+static struct room_setup setup_of(const struct engine *engine, uint32_t index)
+{
+    return (struct room_setup){
+        .rules = rulebook_rules(engine->book),
+        .lateness_ms = engine->config->lateness_ms,
+        .bytes_max = room_bytes_max(engine->config, index),
+        .partition = engine->partition,
+    };
+}
+
+/* Everything but the rooms. */
+static struct engine *create_engine(const struct engine_config *config, int32_t partition)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    const struct zone *const *zones;
+    uint32_t zone_count;
+
+    assert(engine != NULL);
+    engine->config = config;
+    engine->partition = partition;
+    engine->state.now_ms = INT64_MIN;
+    engine->future_limit_ms = INT64_MAX;
+    engine->book = rulebook_create(config);
+    zones = tenant_zones(config->tenants, &zone_count);
+    engine->local = local_time_create(zones, zone_count);
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        engine->state.watermark_ms[kind] = INT64_MIN;
+        engine->holding_ms[kind] = INT64_MIN;
+        if (config->deduplicate_ms[kind] > 0)
+            engine->seen[kind] = deduplicate_create(config->deduplicate_ms[kind],
+                                                    (size_t)config->options.deduplicate_bytes_max /
+                                                        config->deduplicate_count);
+    }
+    return engine;
+}
+
+struct engine *engine_open(const struct engine_config *config, int32_t partition)
+{
+    struct engine *engine = create_engine(config, partition);
+
+    for (uint32_t i = 0; i < ROOM_COUNT; i++) {
+        struct room_setup setup = setup_of(engine, i);
+        engine->rooms[i] = rooms[i]->open(&setup);
+        assert(engine->rooms[i] != NULL);
+    }
+    return engine;
+}
+
+void engine_close(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (engine->rooms[i] != NULL)
+            rooms[i]->close(engine->rooms[i]);
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        deduplicate_destroy(engine->seen[kind]);
+    local_time_destroy(engine->local);
+    rulebook_destroy(engine->book);
+    free(engine);
+}
+
+/* ---- watermarks ---- */
+
+static void advance_rooms(struct engine *engine, struct outbox *outbox)
+{
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->advance != NULL)
+            rooms[i]->advance(engine->rooms[i], engine->holding_ms, outbox);
+}
+
+static void derive_holding(struct engine *engine)
+{
+    const struct state *state = &engine->state;
+
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        engine->holding_ms[kind] =
+            (state->idle_kinds >> kind) & 1 ? INT64_MAX : state->watermark_ms[kind];
+}
+
+/* An event that counts came: its kind is idle no more. */
+static void raise_watermark(struct engine *engine, const struct event *event, struct outbox *outbox)
+{
+    struct state *state = &engine->state;
+    enum event_kind kind = event->kind;
+    int64_t watermark_ms = event->event_time_ms - engine->config->lateness_ms[kind];
+
+    if (watermark_ms <= state->watermark_ms[kind] && ((state->idle_kinds >> kind) & 1) == 0)
+        return;
+    state->idle_kinds &= ~(1u << kind);
+    if (watermark_ms > state->watermark_ms[kind])
+        state->watermark_ms[kind] = watermark_ms;
+    engine->holding_ms[kind] = state->watermark_ms[kind];
+    advance_rooms(engine, outbox);
+}
+
+/* ---- an event ---- */
+
+static void apply_rooms(struct engine *engine, const struct event *event,
+                        const struct tenant *tenant, struct outbox *outbox)
+{
+    struct room_event seen = {.event = event, .tenant = tenant};
+
+    seen.local_hour = local_time_hour(engine->local, tenant->zone_index, event->event_time_ms);
+    if (event->kind == EVENT_ORDER)
+        seen.reference_amount = currency_convert(engine->config->currencies, event->order.amount,
+                                                 event->order.currency, tenant->currency);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if ((rooms[i]->kinds >> event->kind) & 1)
+            rooms[i]->apply(engine->rooms[i], &seen, outbox);
+}
+
+static bool is_home(const struct engine *engine, struct view tenant_id)
+{
+    if (view_is_absent(tenant_id))
+        return engine->partition == 0;
+    return hash_partition(tenant_id, engine->config->partition_count) == engine->partition;
+}
+
+static void add_command_result(const struct command_call *call, struct outbox *outbox)
+{
+    struct result result = {.kind = RESULT_COMMAND_RESULT};
+
+    result.id = call->event->id;
+    result.tenant_id = call->event->tenant_id;
+    result.command_result.status = call->is_accepted ? COMMAND_ACCEPTED : COMMAND_REJECTED;
+    result.command_result.error = call->error;
+    result.command_result.result = call->result;
+    result_mark(&result, NULL);
+    outbox_add(outbox, &result);
+}
+
+static void apply_command(struct engine *engine, const struct event *event, struct outbox *outbox)
+{
+    struct command_call call = {
+        .event = event,
+        .book = engine->book,
+        .arena = outbox_scratch(outbox),
+    };
+    uint32_t from = outbox_count(outbox);
+
+    engine->state.applied[EVENT_COMMAND]++;
+    command_run(&call);
+    if (call.has_new_rules) {
+        for (uint32_t i = 0; i < ROOM_COUNT; i++)
+            if (rooms[i]->replace_rules != NULL)
+                rooms[i]->replace_rules(engine->rooms[i], rulebook_rules(engine->book), outbox);
+        rulebook_settle(engine->book);
+        audit_alerts(outbox, from);
+    }
+    if (!is_home(engine, event->tenant_id))
+        return;
+    add_command_result(&call, outbox);
+    audit_command(outbox, event, &call.before, &call.after);
+}
+
+enum verdict engine_apply(struct engine *engine, const struct event *event, struct outbox *outbox)
+{
+    struct state *state = &engine->state;
+    enum event_kind kind = event->kind;
+    const struct tenant *tenant;
+    uint32_t from;
+
+    assert((unsigned)kind < EVENT_KIND_COUNT);
+    if (kind == EVENT_COMMAND) {
+        apply_command(engine, event, outbox);
+        return VERDICT_APPLIED;
+    }
+    tenant = tenant_find(engine->config->tenants, event->tenant_id);
+    if (tenant == NULL)
+        return VERDICT_UNKNOWN_TENANT;
+    if (event->event_time_ms > engine->future_limit_ms) {
+        state->future[kind]++;
+        return VERDICT_FUTURE;
+    }
+    state->last_arrival_ms[kind] = state->awake_ms;
+    if (event->event_time_ms < state->watermark_ms[kind]) {
+        state->late[kind]++;
+        return engine->config->options.late == LATE_DEAD_LETTER ? VERDICT_LATE_SET_ASIDE
+                                                                : VERDICT_LATE;
+    }
+    if (engine->seen[kind] != NULL &&
+        !deduplicate_admit(engine->seen[kind], event->tenant_id, event->id, event->event_time_ms,
+                           state->watermark_ms[kind])) {
+        state->duplicates[kind]++;
+        return VERDICT_DUPLICATE;
+    }
+    state->applied[kind]++;
+    from = outbox_count(outbox);
+    apply_rooms(engine, event, tenant, outbox);
+    raise_watermark(engine, event, outbox);
+    if (outbox_count(outbox) != from)
+        audit_alerts(outbox, from);
+    return VERDICT_APPLIED;
+}
+
+/* ---- time without events ---- */
+
+static void pass_time(struct engine *engine, int64_t now_ms)
+{
+    struct state *state = &engine->state;
+
+    if (state->now_ms != INT64_MIN) {
+        int64_t step_ms = now_ms - state->now_ms;
+        state->awake_ms += step_ms < STEP_MS_MAX ? step_ms : STEP_MS_MAX;
+    }
+    state->now_ms = now_ms;
+    engine->future_limit_ms = now_ms + engine->config->options.future_max_ms;
+}
+
+void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
+{
+    struct state *state = &engine->state;
+    uint32_t idle_kinds = state->idle_kinds;
+    uint32_t from = outbox_count(outbox);
+
+    if (now_ms <= state->now_ms)
+        return;
+    pass_time(engine, now_ms);
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        if (state->awake_ms - state->last_arrival_ms[kind] > engine->config->options.idle_after_ms)
+            state->idle_kinds |= 1u << kind;
+    if (state->idle_kinds != idle_kinds) {
+        derive_holding(engine);
+        advance_rooms(engine, outbox);
+    }
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->tick != NULL)
+            rooms[i]->tick(engine->rooms[i], now_ms, state->awake_ms, state->last_arrival_ms,
+                           outbox);
+    if (outbox_count(outbox) != from)
+        audit_alerts(outbox, from);
+}
+
+void engine_retire(struct engine *engine, enum event_kind kind, struct outbox *outbox)
+{
+    struct state *state = &engine->state;
+    uint32_t from = outbox_count(outbox);
+
+    assert((unsigned)kind < EVENT_KIND_COUNT);
+    if ((state->idle_kinds >> kind) & 1)
+        return;
+    state->idle_kinds |= 1u << kind;
+    derive_holding(engine);
+    advance_rooms(engine, outbox);
+    if (outbox_count(outbox) != from)
+        audit_alerts(outbox, from);
+}
+
+void engine_finish(struct engine *engine, struct outbox *outbox)
+{
+    uint32_t from = outbox_count(outbox);
+
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->finish != NULL)
+            rooms[i]->finish(engine->rooms[i], outbox);
+    if (outbox_count(outbox) != from)
+        audit_alerts(outbox, from);
+}
+
+/* ---- saved state ---- */
+
+static void save_state(const struct engine *engine, struct byte_writer *out)
+{
+    const struct state *state = &engine->state;
+
+    byte_put_i64(out, state->now_ms);
+    byte_put_i64(out, state->awake_ms);
+    byte_put_u32(out, state->idle_kinds);
+    byte_put_varint(out, EVENT_KIND_COUNT);
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        byte_put_i64(out, state->last_arrival_ms[kind]);
+        byte_put_i64(out, state->watermark_ms[kind]);
+        byte_put_u64(out, state->applied[kind]);
+        byte_put_u64(out, state->duplicates[kind]);
+        byte_put_u64(out, state->late[kind]);
+        byte_put_u64(out, state->future[kind]);
+    }
+    rulebook_save(engine->book, out);
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        if (engine->seen[kind] != NULL)
+            deduplicate_save(engine->seen[kind], out);
+}
+
+/* A section starts with its length, written when it is known. */
+static void save_room(const struct engine *engine, uint32_t index, struct byte_writer *out)
+{
+    size_t start;
+    uint64_t length;
+
+    byte_put_view(out, view_of(rooms[index]->name));
+    start = out->size;
+    byte_put_u64(out, 0);
+    rooms[index]->save(engine->rooms[index], out);
+    length = out->size - start - sizeof length;
+    struct byte_writer patch = {out->data + start, 0, sizeof length};
+    byte_put_u64(&patch, length);
+}
+
+void engine_save(const struct engine *engine, struct byte_writer *out)
+{
+    byte_put_u32(out, SAVED_MAGIC);
+    byte_put_u16(out, SAVED_VERSION);
+    byte_put_u64(out, engine_config_digest(engine->config));
+    byte_put_i64(out, engine->partition);
+    save_state(engine, out);
+    byte_put_varint(out, ROOM_COUNT);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        save_room(engine, i, out);
+}
+
+static enum status load_header(const struct engine *engine, struct byte_reader *in,
+                               struct failure *failure)
+{
+    uint32_t magic = byte_take_u32(in);
+    uint16_t version = byte_take_u16(in);
+    uint64_t digest = byte_take_u64(in);
+    int64_t partition = byte_take_i64(in);
+
+    if (in->broken || magic != SAVED_MAGIC)
+        return failure_set(failure, REMEDY_STOP, "the saved state is none of ours");
+    if (version != SAVED_VERSION)
+        return failure_set(failure, REMEDY_STOP,
+                           "the saved state has version %u, this program reads version %u", version,
+                           SAVED_VERSION);
+    if (digest != engine_config_digest(engine->config))
+        return failure_set(failure, REMEDY_STOP,
+                           "the saved state was made under another configuration");
+    if (partition != engine->partition)
+        return failure_set(failure, REMEDY_STOP,
+                           "the saved state is that of partition %lld, not %d",
+                           (long long)partition, engine->partition);
+    return STATUS_OK;
+}
+
+static enum status load_state(struct engine *engine, struct byte_reader *in,
+                              struct failure *failure)
+{
+    struct state *state = &engine->state;
+
+    state->now_ms = byte_take_i64(in);
+    state->awake_ms = byte_take_i64(in);
+    state->idle_kinds = byte_take_u32(in);
+    if (byte_take_varint(in) != EVENT_KIND_COUNT)
+        in->broken = true;
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        state->last_arrival_ms[kind] = byte_take_i64(in);
+        state->watermark_ms[kind] = byte_take_i64(in);
+        state->applied[kind] = byte_take_u64(in);
+        state->duplicates[kind] = byte_take_u64(in);
+        state->late[kind] = byte_take_u64(in);
+        state->future[kind] = byte_take_u64(in);
+    }
+    if (in->broken)
+        return failure_set(failure, REMEDY_STOP, "the saved state is cut off");
+    if (state->now_ms != INT64_MIN)
+        engine->future_limit_ms = state->now_ms + engine->config->options.future_max_ms;
+    derive_holding(engine);
+    if (rulebook_load(engine->book, in, failure) != STATUS_OK)
+        return STATUS_BROKEN;
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        if (engine->seen[kind] != NULL)
+            deduplicate_load(engine->seen[kind], in);
+    return STATUS_OK;
+}
+
+static enum status load_room(struct engine *engine, uint32_t index, struct byte_reader *in,
+                             struct failure *failure)
+{
+    struct room_setup setup = setup_of(engine, index);
+    struct view name = byte_take_view(in);
+    uint64_t length = byte_take_u64(in);
+    struct byte_reader section;
+
+    if (in->broken || !view_is_text(name, rooms[index]->name) || length > byte_reader_left(in))
+        return failure_set(failure, REMEDY_STOP, "the saved state has no sound part for %s",
+                           rooms[index]->name);
+    section = byte_reader_of(in->at, (size_t)length);
+    byte_take(in, (size_t)length);
+    engine->rooms[index] = rooms[index]->load(&setup, &section, failure);
+    if (engine->rooms[index] == NULL)
+        return STATUS_BROKEN;
+    if (section.broken || byte_reader_left(&section) > 0)
+        return failure_set(failure, REMEDY_STOP, "the saved state of %s is damaged",
+                           rooms[index]->name);
+    return STATUS_OK;
+}
+
+struct engine *engine_load(const struct engine_config *config, int32_t partition,
+                           struct byte_reader *in, struct failure *failure)
+{
+    struct engine *engine = create_engine(config, partition);
+    enum status status = load_header(engine, in, failure);
+
+    if (status == STATUS_OK)
+        status = load_state(engine, in, failure);
+    if (status == STATUS_OK && byte_take_varint(in) != ROOM_COUNT)
+        status = failure_set(failure, REMEDY_STOP, "the saved state has other parts than ours");
+    for (uint32_t i = 0; i < ROOM_COUNT && status == STATUS_OK; i++)
+        status = load_room(engine, i, in, failure);
+    if (status == STATUS_OK && in->broken)
+        status = failure_set(failure, REMEDY_STOP, "the saved state is cut off");
+    if (status == STATUS_OK)
+        return engine;
+    engine_close(engine);
+    return NULL;
+}
+
+uint64_t engine_digest(const struct engine *engine)
+{
+    struct byte_writer own;
+    uint64_t digest;
+
+    byte_writer_init(&own);
+    save_state(engine, &own);
+    digest = hash_bytes(own.data, own.size, (uint64_t)engine->partition);
+    byte_writer_free(&own);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        digest = hash_mix(digest, rooms[i]->digest(engine->rooms[i]));
+    return digest;
+}
+
+void engine_stats(const struct engine *engine, struct engine_stats *stats)
+{
+    const struct state *state = &engine->state;
+
+    *stats = (struct engine_stats){.state_bytes = sizeof *engine};
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        stats->applied[kind] = state->applied[kind];
+        stats->duplicates[kind] = state->duplicates[kind];
+        stats->late[kind] = state->late[kind];
+        stats->future[kind] = state->future[kind];
+        stats->watermark_ms[kind] = state->watermark_ms[kind];
+        if (engine->seen[kind] == NULL)
+            continue;
+        stats->state_bytes += deduplicate_bytes(engine->seen[kind]);
+        stats->ids_pushed_out += deduplicate_pushed_out(engine->seen[kind]);
+    }
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->stats != NULL)
+            rooms[i]->stats(engine->rooms[i], stats);
+}

@@ -1,0 +1,75 @@
+/*
+ * Time is cut into quarters of an hour. A quarter whose two ends have the same offset
+ * from UTC has it throughout (no zone changed its offset twice within a quarter), so
+ * that offset is remembered:
+ *
+ *     zone 0  | slot 0 | slot 1 | ... | slot 15 |     slot = quarter modulo 16
+ *     zone 1  | slot 0 | ...
+ *
+ * Sixteen quarters are four hours: events displaced by less do not push each other
+ * out. A quarter in which the offset changes is never remembered.
+ */
+#include "engine/local_time.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { SLOTS = 16, QUARTER_MS = 15 * 60 * 1000, DAY_S = 86400, HOUR_S = 3600 };
+
+struct slot {
+    int64_t quarter;
+    int32_t offset_s;
+};
+
+struct local_time {
+    const struct zone *const *zones;
+    uint32_t count;
+    struct slot slots[];
+};
+
+static int64_t floor_divide(int64_t value, int64_t divisor)
+{
+    return value / divisor - (value % divisor < 0 ? 1 : 0);
+}
+
+struct local_time *local_time_create(const struct zone *const *zones, uint32_t count)
+{
+    struct local_time *local =
+        malloc(sizeof *local + (size_t)count * SLOTS * sizeof local->slots[0]);
+
+    assert(local != NULL);
+    local->zones = zones;
+    local->count = count;
+    for (uint32_t i = 0; i < count * SLOTS; i++)
+        local->slots[i] = (struct slot){INT64_MIN, 0};
+    return local;
+}
+
+void local_time_destroy(struct local_time *local)
+{
+    free(local);
+}
+
+static int32_t find_offset_s(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+{
+    const struct zone *zone = local->zones[zone_index];
+    int64_t quarter = floor_divide(time_ms, QUARTER_MS);
+    struct slot *slot = &local->slots[(size_t)zone_index * SLOTS + ((uint64_t)quarter % SLOTS)];
+    int32_t first_s;
+
+    if (slot->quarter == quarter)
+        return slot->offset_s;
+    first_s = zone_offset_s(zone, quarter * QUARTER_MS);
+    if (first_s != zone_offset_s(zone, quarter * QUARTER_MS + QUARTER_MS - 1))
+        return zone_offset_s(zone, time_ms);
+    *slot = (struct slot){quarter, first_s};
+    return first_s;
+}
+
+int32_t local_time_hour(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+{
+    assert(zone_index < local->count);
+    int64_t local_s = floor_divide(time_ms, 1000) + find_offset_s(local, zone_index, time_ms);
+
+    return (int32_t)((local_s - floor_divide(local_s, DAY_S) * DAY_S) / HOUR_S);
+}

@@ -1,0 +1,66 @@
+#ifndef ENGINE_ROOM_H
+#define ENGINE_ROOM_H
+/*
+ * room.h - the domain rooms as the engine sees them: a table, one row a room.
+ *
+ * A new judgement is a file room_NAME.c that fits the room's functions to this row, and
+ * the row in room.c. `state` is what `open` returned, owned by the engine and given to
+ * no other row. A function that a room has no use for is NULL.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "anomaly/anomaly.h"
+#include "base/bytes.h"
+#include "base/status.h"
+#include "engine/engine.h"
+#include "engine/tenant.h"
+#include "event/event.h"
+#include "event/outbox.h"
+
+/* What a room is opened with; all of it outlives the room but `rules`, which
+ * replace_rules changes. */
+struct room_setup {
+    const struct rule_set *rules;
+    const int64_t *lateness_ms; /* EVENT_KIND_COUNT of them */
+    size_t bytes_max;           /* its share of the budget */
+    int32_t partition;
+};
+
+/* An event, and what the engine knows of it. */
+struct room_event {
+    const struct event *event;
+    const struct tenant *tenant;
+    int32_t local_hour;
+    double reference_amount;
+};
+
+struct room {
+    const char *name;      /* also in snapshots: never changes */
+    uint32_t kinds;        /* bit 1 << enum event_kind: what it reads */
+    uint32_t memory_share; /* of the budget, against the other rooms' */
+
+    void *(*open)(const struct room_setup *setup);
+    void (*close)(void *state);
+    void (*apply)(void *state, const struct room_event *event, struct outbox *outbox);
+    /* The watermark of a kind moved; INT64_MIN: none yet, INT64_MAX: idle. */
+    void (*advance)(void *state, const int64_t *watermark_ms, struct outbox *outbox);
+    /* now_ms is the time; awake_ms leaves out what passed between ticks far apart (the
+     * program was down), last_arrival_ms is in the same measure. */
+    void (*tick)(void *state, int64_t now_ms, int64_t awake_ms, const int64_t *last_arrival_ms,
+                 struct outbox *outbox);
+    void (*finish)(void *state, struct outbox *outbox);
+    /* The old rules live until it returns. */
+    void (*replace_rules)(void *state, const struct rule_set *rules, struct outbox *outbox);
+    void (*save)(const void *state, struct byte_writer *out);
+    void *(*load)(const struct room_setup *setup, struct byte_reader *in, struct failure *failure);
+    uint64_t (*digest)(const void *state);
+    /* Adds its part. */
+    void (*stats)(const void *state, struct engine_stats *stats);
+};
+
+enum { ROOM_COUNT = 1 };
+
+extern const struct room *const rooms[ROOM_COUNT];
+extern const struct room room_anomaly;
+#endif
