@@ -108,7 +108,7 @@ void json_name_view(struct json_writer *json, struct view name)
 void json_view(struct json_writer *json, struct view value)
 {
     if (view_is_absent(value)) {
-        json_null(json);
+        json_null_value(json);
         return;
     }
     begin_value(json);
@@ -129,7 +129,7 @@ void json_int(struct json_writer *json, int64_t value)
 void json_double(struct json_writer *json, double value)
 {
     if (!isfinite(value)) {
-        json_null(json);
+        json_null_value(json);
         return;
     }
     begin_value(json);
@@ -141,7 +141,7 @@ void json_bool(struct json_writer *json, bool value)
     put_literal(json, value ? "true" : "false");
 }
 
-void json_null(struct json_writer *json)
+void json_null_value(struct json_writer *json)
 {
     put_literal(json, "null");
 }

@@ -37,7 +37,7 @@ void json_text(struct json_writer *json, const char *value); /* NULL: null */
 void json_int(struct json_writer *json, int64_t value);
 void json_double(struct json_writer *json, double value);
 void json_bool(struct json_writer *json, bool value);
-void json_null(struct json_writer *json);
+void json_null_value(struct json_writer *json); /* json_null is a function of jansson */
 /* Text that is JSON already, put in as it stands. */
 void json_raw(struct json_writer *json, struct view value);
 #endif

@@ -43,7 +43,7 @@ static void test_commas_come_by_themselves(void **state)
     json_begin_array(&json);
     json_bool(&json, true);
     json_bool(&json, false);
-    json_null(&json);
+    json_null_value(&json);
     json_begin_object(&json);
     json_end_object(&json);
     json_begin_array(&json);
