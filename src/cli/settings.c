@@ -1,0 +1,329 @@
+#include "cli/settings.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/args.h"
+#include "cli/yaml.h"
+
+enum { CHUNK_BYTES = 65536, WORKERS_MAX = 1024, TABLES_MAX = 32 };
+
+static const char preset_file[] = "weir.yaml";
+
+/* ---- the tables ---- */
+
+#define AT(member) offsetof(struct process_options, member)
+static const struct option process_options[] = {
+    {.name = "roles",
+     .type = OPTION_TEXT,
+     .offset = AT(roles),
+     .purpose = "What this process does, a list: `processor` turns events into results, "
+                "`postgres` stores results, `notify` delivers alerts. Unset: the processor, and "
+                "the other two where they are configured. `--roles` wins."},
+    {.name = "workers",
+     .type = OPTION_INT,
+     .offset = AT(workers),
+     .preset = "0",
+     .least = 0,
+     .most = WORKERS_MAX,
+     .unit = "threads",
+     .purpose = "Each worker owns some of the partitions, so more workers than partitions are "
+                "idle. 0: one a core."},
+    {.name = "rules",
+     .type = OPTION_TEXT,
+     .offset = AT(rules),
+     .purpose = "The file of rules; a relative path counts from the folder of the configuration "
+                "file. Unset: the default rules, as in `config/rules.yaml`."},
+    {.name = "stop.grace",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(stop_grace_ms),
+     .preset = "25s",
+     .least = 1000,
+     .most = 3600000,
+     .purpose = "How long the process may take to end in good order after SIGTERM; then it ends "
+                "anyhow, and what was not committed is processed again by whoever takes over."},
+};
+#undef AT
+
+static const struct option_table process_option_table = {
+    .section = "",
+    .options = process_options,
+    .count = sizeof process_options / sizeof process_options[0],
+    .bytes = sizeof(struct process_options),
+};
+
+static const char *const log_levels[] = {"debug", "info", "warn", "error", "off", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+
+#define AT(member) offsetof(struct log_options, member)
+static const struct option log_option_rows[] = {
+    {.name = "level",
+     .type = OPTION_CHOICE,
+     .offset = AT(level),
+     .preset = "info",
+     .choices = log_levels,
+     .purpose = "The least important lines that are written, to standard error."},
+    {.name = "format",
+     .type = OPTION_CHOICE,
+     .offset = AT(format),
+     .preset = "text",
+     .choices = log_formats,
+     .purpose = "`json`: one object a line."},
+};
+#undef AT
+
+static const struct option_table log_option_table = {
+    .section = "log",
+    .options = log_option_rows,
+    .count = sizeof log_option_rows / sizeof log_option_rows[0],
+    .bytes = sizeof(struct log_options),
+};
+
+const struct option_table *const *settings_tables(void)
+{
+    static const struct option_table *tables[TABLES_MAX];
+    const struct option_table *const own[] = {
+        &process_option_table, &kafka_option_table,    &kafka_topic_option_table,
+        &codec_option_table,   &pipeline_option_table,
+    };
+    const struct option_table *const *engine = engine_option_tables();
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        tables[count++] = own[i];
+    for (size_t i = 0; engine[i] != NULL; i++)
+        tables[count++] = engine[i];
+    tables[count++] = &log_option_table;
+    assert(count < TABLES_MAX);
+    tables[count] = NULL;
+    return tables;
+}
+
+/* ---- roles ---- */
+
+static const struct {
+    enum role role;
+    const char *name;
+} roles[] = {{ROLE_PROCESSOR, "processor"}, {ROLE_POSTGRES, "postgres"}, {ROLE_NOTIFY, "notify"}};
+enum { ROLE_COUNT = sizeof roles / sizeof roles[0] };
+
+const char *role_name(enum role role)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (roles[i].role == role)
+            return roles[i].name;
+    return "none";
+}
+
+static uint32_t find_role(const char *name)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        if (strcmp(name, roles[i].name) == 0)
+            return roles[i].role;
+    return 0;
+}
+
+static void read_roles(struct settings *settings, const char *text, const struct tree *at)
+{
+    char *copy = arena_print(settings->arena, "%s", text), *rest = copy;
+
+    for (char *name = strsep(&rest, ","); name != NULL; name = strsep(&rest, ",")) {
+        name += strspn(name, " ");
+        name[strcspn(name, " ")] = '\0';
+        if (find_role(name) == 0)
+            complain(&settings->complaints, at,
+                     "roles: expected processor, postgres or notify, not '%s'", name);
+        settings->roles |= find_role(name);
+    }
+}
+
+static void choose_roles(const struct settings_request *request, struct settings *settings)
+{
+    const char *text = request->roles != NULL ? request->roles : settings->process.roles;
+    const struct tree *at = request->roles == NULL && getenv("WEIR_ROLES") == NULL
+                                ? tree_get(settings->root, "roles")
+                                : NULL;
+
+    if (text != NULL)
+        read_roles(settings, text, at);
+    else
+        settings->roles = ROLE_PROCESSOR;
+}
+
+/* ---- the file ---- */
+
+static bool is_section(struct view name)
+{
+    const struct option_table *const *tables = settings_tables();
+
+    for (size_t i = 0; tables[i] != NULL; i++)
+        if (tables[i]->section[0] != '\0' && view_is_text(name, tables[i]->section))
+            return true;
+    return false;
+}
+
+static void complain_of_section(struct settings *settings, const struct tree *node)
+{
+    const struct option_table *const *tables = settings_tables();
+    const char *names[TABLES_MAX], *name = arena_copy(settings->arena, node->name).data;
+    size_t count = 0;
+
+    for (size_t i = 0; tables[i] != NULL; i++)
+        if (tables[i]->section[0] != '\0')
+            names[count++] = tables[i]->section;
+    const char *nearest = args_nearest(name, names, count);
+    if (nearest != NULL)
+        complain(&settings->complaints, node, "%s: no such section; did you mean %s?", name,
+                 nearest);
+    else
+        complain(&settings->complaints, node, "%s: no such section", name);
+}
+
+static bool is_process_option(struct view name)
+{
+    for (size_t i = 0; i < process_option_table.count; i++) {
+        struct view option = view_of(process_option_table.options[i].name);
+        bool is_group = view_has_prefix(option, name) && option.size > name.size &&
+                        option.data[name.size] == '.';
+        if (is_group || view_is_equal(name, option))
+            return true;
+    }
+    return false;
+}
+
+/* The settings that stand at the top level, without the sections: those are the rooms'. */
+static const struct tree *pick_top_level(struct settings *settings, const struct tree *root)
+{
+    struct tree *picked = arena_alloc(settings->arena, sizeof *picked);
+    struct tree **last = &picked->child;
+
+    *picked = (struct tree){.kind = TREE_MAP, .line = root->line, .file = root->file};
+    for (const struct tree *node = root->child; node != NULL; node = node->next) {
+        bool is_nested = node->kind == TREE_MAP || node->kind == TREE_LIST;
+        if (is_section(node->name))
+            continue;
+        if (is_nested && !is_process_option(node->name)) {
+            complain_of_section(settings, node);
+            continue;
+        }
+        struct tree *copy = arena_alloc(settings->arena, sizeof *copy);
+        *copy = *node;
+        copy->next = NULL;
+        *last = copy;
+        last = &copy->next;
+    }
+    return picked;
+}
+
+static void find_file(const struct settings_request *request, struct settings *settings)
+{
+    const char *variable = getenv("WEIR_CONFIG");
+    struct tree *root = NULL;
+
+    if (request->file != NULL)
+        settings->file = request->file;
+    else if (variable != NULL && variable[0] != '\0')
+        settings->file = variable;
+    else if (access(preset_file, F_OK) == 0)
+        settings->file = preset_file;
+    if (settings->file == NULL)
+        return;
+    yaml_parse_file(settings->file, settings->arena, &root, &settings->complaints);
+    if (root == NULL || root->kind == TREE_NULL)
+        return;
+    if (root->kind != TREE_MAP)
+        complain(&settings->complaints, root, "expected a map of settings (weir config --example)");
+    else
+        settings->root = root;
+}
+
+/* ---- the parts ---- */
+
+static const char *rules_path(struct settings *settings)
+{
+    const char *path = settings->process.rules;
+    const char *slash = settings->file != NULL ? strrchr(settings->file, '/') : NULL;
+    const char *variable = getenv("WEIR_RULES");
+    bool is_variable = variable != NULL && variable[0] != '\0';
+
+    if (path == NULL || path[0] == '/' || slash == NULL || is_variable)
+        return path;
+    return arena_print(settings->arena, "%.*s/%s", (int)(slash - settings->file), settings->file,
+                       path);
+}
+
+static void read_engine(struct settings *settings)
+{
+    const char *path = rules_path(settings);
+    struct tree *rules = NULL;
+
+    /* Without readable rules the rest is checked against the default ones. */
+    if (path != NULL)
+        yaml_parse_file(path, settings->arena, &rules, &settings->complaints);
+    settings->engine_config =
+        engine_config_create(settings->root, rules, yaml_parse_text, &settings->complaints);
+}
+
+static void read_parts(const struct settings_request *request, struct settings *settings)
+{
+    const struct tree *root = settings->root;
+    struct arena *arena = settings->arena;
+    struct complaints *complaints = &settings->complaints;
+
+    if ((request->parts & SETTINGS_KAFKA) != 0) {
+        kafka_options_read(root, &settings->kafka, arena, complaints);
+        if (request->embedded != NULL)
+            kafka_options_embed(&settings->kafka, request->embedded, arena);
+    }
+    if ((request->parts & SETTINGS_CODEC) != 0)
+        option_read(&codec_option_table, tree_get(root, codec_option_table.section),
+                    &settings->codec, arena, complaints);
+    if ((request->parts & SETTINGS_PIPELINE) != 0)
+        option_read(&pipeline_option_table, tree_get(root, pipeline_option_table.section),
+                    &settings->pipeline, arena, complaints);
+    if ((request->parts & SETTINGS_ENGINE) != 0)
+        read_engine(settings);
+}
+
+void settings_read(const struct settings_request *request, struct settings *settings)
+{
+    *settings = (struct settings){.arena = arena_create(CHUNK_BYTES)};
+    complaints_init(&settings->complaints, settings->arena);
+    find_file(request, settings);
+    const struct tree *top =
+        settings->root != NULL ? pick_top_level(settings, settings->root) : NULL;
+    option_read(&process_option_table, top, &settings->process, settings->arena,
+                &settings->complaints);
+    option_read(&log_option_table, tree_get(settings->root, log_option_table.section),
+                &settings->log, settings->arena, &settings->complaints);
+    read_parts(request, settings);
+    choose_roles(request, settings);
+    if (settings->process.workers == 0)
+        settings->process.workers = sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void settings_print_complaints(const struct settings *settings)
+{
+    for (const struct complaint *complaint = settings->complaints.first; complaint != NULL;
+         complaint = complaint->next)
+        fprintf(stderr, "%s\n", complaint->text);
+}
+
+int settings_open(const struct settings_request *request, struct settings *settings)
+{
+    settings_read(request, settings);
+    log_set((enum log_level)settings->log.level, (enum log_format)settings->log.format);
+    settings_print_complaints(settings);
+    return settings->complaints.count == 0 ? CODE_DONE : CODE_CONFIG;
+}
+
+void settings_close(struct settings *settings)
+{
+    engine_config_destroy(settings->engine_config);
+    arena_destroy(settings->arena);
+    *settings = (struct settings){0};
+}
