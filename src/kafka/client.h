@@ -1,0 +1,68 @@
+#ifndef KAFKA_CLIENT_H
+#define KAFKA_CLIENT_H
+/*
+ * client.h - one librdkafka handle, and what it told us about the world.
+ *
+ * For this room only. A client is configured from the options, logs through
+ * base/log.h, keeps the last error that the library reported, and turns library
+ * codes into failures with a remedy.
+ *
+ * Threads  the library calls the log from its own threads; the last error is behind a lock
+ */
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "event/topic.h"
+#include "kafka/kafka.h"
+
+struct rd_kafka_s;
+struct rd_kafka_conf_s;
+struct rd_kafka_error_s;
+struct rd_kafka_topic_s;
+
+enum client_kind { CLIENT_MEMBER, CLIENT_PRODUCER, CLIENT_READER, CLIENT_ADMIN };
+
+enum { CLIENT_TEXT_MAX = 300, REQUEST_TIMEOUT_MS = 5000 };
+
+struct client {
+    const struct kafka_options *options;
+    enum client_kind kind;
+    struct rd_kafka_s *handle;
+    void *owner;              /* for the callbacks of a group or writer */
+    char *names[TOPIC_COUNT]; /* with prefix */
+
+    pthread_mutex_t lock; /* guards the rest */
+    int error_code;       /* last one the library reported; 0: none */
+    char error_text[CLIENT_TEXT_MAX];
+};
+
+/* The configuration of a client: presets, the user's properties, what is ours. The caller
+ * owns it until it is given to client_open. Complains when `complaints` is given. */
+struct rd_kafka_conf_s *client_configure(const struct kafka_options *options, enum client_kind kind,
+                                         struct complaints *complaints);
+/* A setting of ours, which cannot be wrong. */
+void client_set(struct rd_kafka_conf_s *conf, const char *name, const char *value);
+
+/* Takes `conf` in any case. `name` ends the client.id. */
+enum status client_open(struct client *client, const struct kafka_options *options,
+                        enum client_kind kind, struct rd_kafka_conf_s *conf, const char *name,
+                        void *owner, struct failure *failure);
+/* Harmless when never opened (zeroed). A group has been left before. */
+void client_close(struct client *client);
+
+/* Waits until a broker answers; see kafka_open. */
+enum status client_wait_ready(struct client *client, const struct kafka_setup *setup,
+                              struct failure *failure);
+
+/* Fills `failure` for a library code; `doing` begins the text ("produce to alerts"). */
+enum status client_fail(struct client *client, int code, const char *doing, const char *text,
+                        struct failure *failure);
+/* Partitions of a topic. */
+enum status client_partition_count(struct client *client, enum topic topic, int32_t *count,
+                                   struct failure *failure);
+enum status client_bounds(struct client *client, enum topic topic, int32_t partition,
+                          int64_t *first, int64_t *next, struct failure *failure);
+/* TOPIC_COUNT: none of ours. */
+enum topic client_topic(const struct client *client, const char *name);
+#endif

@@ -1,0 +1,693 @@
+/*
+ * A lane is one partition of ours: whether we own it, whether it flows, and the offset
+ * of the next record to hand out. The library's own position is never used: it runs
+ * ahead of what was handed out, by everything that it has fetched.
+ *
+ *   ASSIGN ──► owned ── resume ──► flowing ── poll: expected = offset + 1
+ *                 ▲                   │
+ *                 └─── resume without it
+ *   REVOKE ──► neither
+ *
+ * Whenever the flowing set changes, the whole set is assigned anew with explicit
+ * offsets (the expected ones); the library drops what it had fetched and fetches again
+ * from there, so a lane that only stood by loses time, never records.
+ *
+ * The trap (librdkafka 2.0.2): the batch call serves the rebalance callback while
+ * records already sit in its array. They may be of a partition that is lost by now, or
+ * taken and given back with another offset. So a rebalance voids the batch that it
+ * happened in: all its records are thrown away and the flowing set is assigned anew.
+ * That is exact, because `expected` moves only when a record leaves poll.
+ *
+ * Never pause and resume: in 2.0.2, with batches, they skip offsets (fixed in 2.1.0).
+ * Backpressure is not polling; the library's queues have bounds.
+ */
+#include "kafka/group.h"
+
+#include <assert.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "kafka/client.h"
+
+static const char room[] = "kafka";
+
+struct lane {
+    int64_t expected; /* offset of the next record, or POSITION_* when none came yet */
+    bool is_owned;
+    bool is_flowing;
+};
+
+struct group {
+    struct client client;
+    const struct kafka_setup *setup;
+    rd_kafka_queue_t *queue;
+    rd_kafka_topic_t *topics[TOPIC_COUNT]; /* of those subscribed to */
+    struct lane *lanes[TOPIC_COUNT];
+    int32_t lane_count[TOPIC_COUNT];
+    struct transport_listener listener;
+    uint32_t owned_count;
+
+    rd_kafka_message_t **messages; /* of the last poll, lent to the caller */
+    uint32_t message_count;
+    uint32_t message_room;
+
+    bool is_rebalancing; /* inside the callback */
+    bool is_batch_void;  /* a rebalance happened inside the batch under way */
+    bool is_closing;
+    struct failure broken; /* found inside a callback; given out by the next poll */
+
+    struct metric *rebalances, *losses, *discarded;
+};
+
+struct client *group_client(struct group *group)
+{
+    return &group->client;
+}
+
+/* ---- lanes ---- */
+
+static struct lane *lane_of(struct group *group, enum topic topic, int32_t partition)
+{
+    if (partition < 0 || partition >= group->lane_count[topic])
+        return NULL;
+    return &group->lanes[topic][partition];
+}
+
+static void grow_lanes(struct group *group, enum topic topic, int32_t count)
+{
+    int32_t had = group->lane_count[topic];
+
+    if (count <= had)
+        return;
+    struct lane *lanes = realloc(group->lanes[topic], (size_t)count * sizeof *lanes);
+    if (lanes == NULL)
+        abort();
+    memset(lanes + had, 0, (size_t)(count - had) * sizeof *lanes);
+    group->lanes[topic] = lanes;
+    group->lane_count[topic] = count;
+}
+
+static void forget_lanes(struct group *group)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        for (int32_t partition = 0; partition < group->lane_count[topic]; partition++)
+            group->lanes[topic][partition] = (struct lane){0};
+    group->owned_count = 0;
+}
+
+/* Makes the library fetch what flows, from where we are. */
+static rd_kafka_resp_err_t assign_flowing(struct group *group)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)group->owned_count);
+
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        for (int32_t partition = 0; partition < group->lane_count[topic]; partition++) {
+            const struct lane *lane = &group->lanes[topic][partition];
+            if (!lane->is_owned || !lane->is_flowing)
+                continue;
+            rd_kafka_topic_partition_list_add(list, group->client.names[topic], partition)->offset =
+                lane->expected;
+        }
+    /* An empty list still accepts the assignment; NULL would leave the group's round. */
+    rd_kafka_resp_err_t code = rd_kafka_assign(group->client.handle, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code;
+}
+
+/* ---- rebalance ---- */
+
+/* The caller frees. */
+static struct topic_partition *take_partitions(struct group *group,
+                                               const rd_kafka_topic_partition_list_t *list)
+{
+    struct topic_partition *taken = calloc((size_t)list->cnt + 1, sizeof *taken);
+
+    if (taken == NULL)
+        abort();
+    for (int index = 0; index < list->cnt; index++) {
+        taken[index].topic = client_topic(&group->client, list->elems[index].topic);
+        taken[index].partition = list->elems[index].partition;
+        assert(taken[index].topic != TOPIC_COUNT);
+    }
+    return taken;
+}
+
+static void take_over(struct group *group, const rd_kafka_topic_partition_list_t *list)
+{
+    struct topic_partition *taken = take_partitions(group, list);
+
+    forget_lanes(group);
+    for (int index = 0; index < list->cnt; index++) {
+        grow_lanes(group, taken[index].topic, taken[index].partition + 1);
+        lane_of(group, taken[index].topic, taken[index].partition)->is_owned = true;
+    }
+    group->owned_count = (uint32_t)list->cnt;
+    log_info(room, "%s: %d partitions assigned", group->setup->name, list->cnt);
+    metric_add(group->rebalances, 1);
+    if (!group->is_closing && group->listener.on_assigned != NULL)
+        group->listener.on_assigned(group->listener.context, taken, (uint32_t)list->cnt);
+    free(taken);
+}
+
+static void give_back(struct group *group, const rd_kafka_topic_partition_list_t *list)
+{
+    bool is_lost = rd_kafka_assignment_lost(group->client.handle) != 0;
+    struct topic_partition *taken = take_partitions(group, list);
+
+    log_info(room, "%s: %d partitions %s", group->setup->name, list->cnt,
+             is_lost ? "lost" : "revoked");
+    if (is_lost)
+        metric_add(group->losses, 1);
+    if (!group->is_closing && group->listener.on_revoked != NULL)
+        group->listener.on_revoked(group->listener.context, taken, (uint32_t)list->cnt, is_lost);
+    forget_lanes(group);
+    free(taken);
+}
+
+static void on_rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    struct client *client = opaque;
+    struct group *group = client->owner;
+    rd_kafka_resp_err_t result;
+
+    group->is_rebalancing = true;
+    group->is_batch_void = true;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        take_over(group, list);
+        /* What the listener resumed already; the rest joins when it is resumed. */
+        result = assign_flowing(group);
+    } else {
+        if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)
+            give_back(group, list);
+        else
+            log_warn(room, "%s: rebalance: %s", group->setup->name, rd_kafka_err2str(code));
+        result = rd_kafka_assign(handle, NULL);
+    }
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR && !group->is_closing)
+        client_fail(client, result, "taking an assignment", NULL, &group->broken);
+    group->is_rebalancing = false;
+}
+
+/* ---- opening and closing ---- */
+
+static void name_member(const struct kafka_setup *setup, const char *group_id,
+                        rd_kafka_conf_t *conf)
+{
+    const char *instance = setup->options->group_instance_id;
+    char id[256];
+
+    client_set(conf, "group.id", group_id);
+    if (instance == NULL)
+        return;
+    snprintf(id, sizeof id, "%s-%s", instance, setup->name);
+    client_set(conf, "group.instance.id", id);
+}
+
+enum status group_open(const struct kafka_setup *setup, const char *group_id, struct group **out,
+                       struct failure *failure)
+{
+    struct group *group = calloc(1, sizeof *group);
+    rd_kafka_conf_t *conf = client_configure(setup->options, CLIENT_MEMBER, NULL);
+    enum status status;
+
+    if (group == NULL)
+        abort();
+    group->setup = setup;
+    name_member(setup, group_id, conf);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    status = client_open(&group->client, setup->options, CLIENT_MEMBER, conf, setup->name, group,
+                         failure);
+    if (status != STATUS_OK)
+        goto failed;
+    /* One queue for records, rebalances and errors: all callbacks run inside poll. */
+    rd_kafka_poll_set_consumer(group->client.handle);
+    group->queue = rd_kafka_queue_get_consumer(group->client.handle);
+    if (setup->metrics != NULL) {
+        group->rebalances = metric_counter(setup->metrics, "weir_kafka_rebalances_total",
+                                           "Assignments taken.", NULL);
+        group->losses = metric_counter(setup->metrics, "weir_kafka_assignments_lost_total",
+                                       "Assignments lost without a chance to commit.", NULL);
+        group->discarded = metric_counter(
+            setup->metrics, "weir_kafka_records_discarded_total",
+            "Records fetched but not ours to read (any more); they are fetched again.", NULL);
+    }
+    *out = group;
+    return STATUS_OK;
+
+failed:
+    free(group);
+    return status;
+}
+
+static void release_messages(struct group *group)
+{
+    for (uint32_t index = 0; index < group->message_count; index++)
+        rd_kafka_message_destroy(group->messages[index]);
+    group->message_count = 0;
+}
+
+void group_close(struct group *group)
+{
+    if (group == NULL)
+        return;
+    group->is_closing = true;
+    release_messages(group);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        if (group->topics[topic] != NULL)
+            rd_kafka_topic_destroy(group->topics[topic]);
+    }
+    rd_kafka_consumer_close(group->client.handle);
+    rd_kafka_queue_destroy(group->queue);
+    client_close(&group->client);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        free(group->lanes[topic]);
+    free(group->messages);
+    free(group);
+}
+
+/* ---- subscribing ---- */
+
+/* Partition p of one input and partition p of another must belong to one engine, so all
+ * inputs need as many partitions. */
+static enum status check_count(struct group *group, enum topic topic, int32_t count,
+                               enum topic *first, int32_t *expected, struct failure *failure)
+{
+    if (topic_info(topic)->layout != LAYOUT_INPUT)
+        return STATUS_OK;
+    if (*expected == 0) {
+        *expected = count;
+        *first = topic;
+        return STATUS_OK;
+    }
+    if (count == *expected)
+        return STATUS_OK;
+    return failure_set(failure, REMEDY_STOP,
+                       "%s has %d partitions but %s has %d: a tenant's events would not meet. "
+                       "Give all inputs the same number (kafka-topics.sh --alter --partitions), "
+                       "then restart producers; `weir topics describe` shows all of them",
+                       group->client.names[topic], (int)count, group->client.names[*first],
+                       (int)*expected);
+}
+
+enum status group_subscribe(struct group *group, const enum topic *topics, uint32_t count,
+                            const struct transport_listener *listener, struct failure *failure)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    enum status status = STATUS_OK;
+    enum topic first = TOPIC_COUNT;
+    int32_t expected = 0;
+
+    group->listener = *listener;
+    for (uint32_t index = 0; index < count && status == STATUS_OK; index++) {
+        enum topic topic = topics[index];
+        const char *name = group->client.names[topic];
+        int32_t partitions = 0;
+        status = client_partition_count(&group->client, topic, &partitions, failure);
+        if (status != STATUS_OK)
+            break;
+        status = check_count(group, topic, partitions, &first, &expected, failure);
+        grow_lanes(group, topic, partitions);
+        if (group->topics[topic] == NULL)
+            group->topics[topic] = rd_kafka_topic_new(group->client.handle, name, NULL);
+        rd_kafka_topic_partition_list_add(list, name, RD_KAFKA_PARTITION_UA);
+    }
+    if (status == STATUS_OK) {
+        rd_kafka_resp_err_t code = rd_kafka_subscribe(group->client.handle, list);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = client_fail(&group->client, code, "subscribe", NULL, failure);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}
+
+/* ---- resume ---- */
+
+/* The end is where it is now, not where it will be when the library asks: a second assign
+ * before the first record would otherwise skip what came between. */
+static enum status settle_offset(struct group *group, const struct position *position,
+                                 int64_t *offset, struct failure *failure)
+{
+    int64_t first;
+
+    *offset = position->offset;
+    if (*offset == POSITION_NONE)
+        *offset = POSITION_BEGINNING;
+    if (*offset != POSITION_END)
+        return STATUS_OK;
+    return client_bounds(&group->client, position->topic, position->partition, &first, offset,
+                         failure);
+}
+
+static const struct position *find_position(const struct position *positions, uint32_t count,
+                                            enum topic topic, int32_t partition)
+{
+    for (uint32_t index = 0; index < count; index++)
+        if (positions[index].topic == topic && positions[index].partition == partition)
+            return &positions[index];
+    return NULL;
+}
+
+enum status group_resume(struct group *group, const struct position *positions, uint32_t count,
+                         struct failure *failure)
+{
+    bool has_changed = false;
+
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        for (int32_t partition = 0; partition < group->lane_count[topic]; partition++) {
+            struct lane *lane = &group->lanes[topic][partition];
+            const struct position *wanted =
+                find_position(positions, count, (enum topic)topic, partition);
+            int64_t offset = 0;
+            if (wanted == NULL || !lane->is_owned) {
+                has_changed |= lane->is_flowing;
+                lane->is_flowing = false;
+                continue;
+            }
+            enum status status = settle_offset(group, wanted, &offset, failure);
+            if (status != STATUS_OK)
+                return status;
+            if (lane->is_flowing && lane->expected == offset)
+                continue;
+            lane->is_flowing = true;
+            lane->expected = offset;
+            has_changed = true;
+        }
+    /* Inside the callback the assignment follows when the listener returns. */
+    if (!has_changed || group->is_rebalancing || group->owned_count == 0)
+        return STATUS_OK;
+    rd_kafka_resp_err_t code = assign_flowing(group);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return client_fail(&group->client, code, "resume", NULL, failure);
+    return STATUS_OK;
+}
+
+/* ---- poll ---- */
+
+/* The log does not have the offset that we wanted to read. */
+static enum status face_reset(struct group *group, enum topic topic, int32_t partition,
+                              struct failure *failure)
+{
+    struct lane *lane = lane_of(group, topic, partition);
+    const char *name = group->client.names[topic];
+    int64_t first, next;
+    enum status status;
+
+    if (lane == NULL || !lane->is_flowing)
+        return STATUS_OK;
+    status = client_bounds(&group->client, topic, partition, &first, &next, failure);
+    if (status != STATUS_OK)
+        return status;
+    if (lane->expected > next)
+        return failure_set(failure, REMEDY_STOP,
+                           "%s[%d] ends at offset %lld but we have read up to %lld: the topic was "
+                           "made anew or lost its end. If it was made anew, delete the consumer "
+                           "group (kafka-consumer-groups.sh --delete) and the topics weir.*, and "
+                           "start again",
+                           name, (int)partition, (long long)next, (long long)lane->expected);
+    if (lane->expected < first && lane->expected >= 0) {
+        log_error(room, "%s[%d]: retention removed offsets %lld to %lld before they were read",
+                  name, (int)partition, (long long)lane->expected, (long long)first - 1);
+        lane->expected = first;
+    }
+    if (lane->expected < 0)
+        lane->expected = first;
+    rd_kafka_resp_err_t code = assign_flowing(group);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return client_fail(&group->client, code, name, NULL, failure);
+    return STATUS_OK;
+}
+
+static enum topic topic_of(struct group *group, const rd_kafka_message_t *message)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (group->topics[topic] == message->rkt)
+            return (enum topic)topic;
+    return message->rkt == NULL ? TOPIC_COUNT
+                                : client_topic(&group->client, rd_kafka_topic_name(message->rkt));
+}
+
+static enum status face_error(struct group *group, const rd_kafka_message_t *message,
+                              struct failure *failure)
+{
+    enum topic topic = topic_of(group, message);
+
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+        if (topic == TOPIC_COUNT)
+            return STATUS_OK;
+        group->is_batch_void = true; /* the set is assigned anew */
+        return face_reset(group, topic, message->partition, failure);
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+        return client_fail(&group->client, message->err, "consume",
+                           rd_kafka_message_errstr(message), failure);
+    default:
+        /* The library goes on trying. */
+        log_warn(room, "%s: %s", group->setup->name, rd_kafka_message_errstr(message));
+        return STATUS_OK;
+    }
+}
+
+/* Fills group->messages with what is there, waiting only for the first. The batch call alone
+ * would wait for a full batch. */
+static uint32_t fetch_batch(struct group *group, uint32_t max, int64_t timeout_ms)
+{
+    ssize_t count = rd_kafka_consume_batch_queue(group->queue, 0, group->messages, max);
+
+    if (count == 0 && timeout_ms > 0) {
+        rd_kafka_message_t *message = rd_kafka_consume_queue(
+            group->queue, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
+        if (message == NULL)
+            return 0;
+        group->messages[0] = message;
+        count = rd_kafka_consume_batch_queue(group->queue, 0, group->messages + 1, max - 1);
+        count = (count < 0 ? 0 : count) + 1;
+    }
+    return count < 0 ? 0 : (uint32_t)count;
+}
+
+static void make_room(struct group *group, uint32_t max)
+{
+    if (max <= group->message_room)
+        return;
+    free(group->messages);
+    group->messages = calloc(max, sizeof(rd_kafka_message_t *));
+    if (group->messages == NULL)
+        abort();
+    group->message_room = max;
+}
+
+static void fill_record(struct record *record, const rd_kafka_message_t *message, enum topic topic)
+{
+    rd_kafka_timestamp_type_t type;
+
+    record->topic = topic;
+    record->partition = message->partition;
+    record->offset = message->offset;
+    record->timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+        record->timestamp_ms = -1;
+    record->key = (struct view){message->key, (uint32_t)message->key_len};
+    record->value = (struct view){message->payload, (uint32_t)message->len};
+}
+
+/* Hands out what flows, in place; the rest of `count` messages is destroyed. */
+static uint32_t sort_out(struct group *group, uint32_t count, struct record *records)
+{
+    const rd_kafka_topic_t *handle = NULL;
+    enum topic topic = TOPIC_COUNT;
+    int32_t partition = -1;
+    struct lane *lane = NULL;
+    uint32_t kept = 0, dropped = 0;
+
+    for (uint32_t index = 0; index < count; index++) {
+        rd_kafka_message_t *message = group->messages[index];
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_message_destroy(message);
+            continue;
+        }
+        if (message->rkt != handle || message->partition != partition) {
+            if (message->rkt != handle)
+                topic = topic_of(group, message);
+            handle = message->rkt;
+            partition = message->partition;
+            lane = topic == TOPIC_COUNT ? NULL : lane_of(group, topic, partition);
+        }
+        if (lane == NULL || !lane->is_flowing || message->offset < lane->expected) {
+            rd_kafka_message_destroy(message);
+            dropped++;
+            continue;
+        }
+        lane->expected = message->offset + 1;
+        fill_record(&records[kept], message, topic);
+        records[kept].handle = message;
+        group->messages[kept++] = message;
+    }
+    group->message_count = kept;
+    if (dropped > 0)
+        metric_add(group->discarded, dropped);
+    return kept;
+}
+
+static void void_batch(struct group *group, uint32_t count)
+{
+    group->message_count = count;
+    release_messages(group);
+    if (count > 0)
+        metric_add(group->discarded, count);
+}
+
+enum status group_poll(struct group *group, struct record *records, uint32_t max,
+                       int64_t timeout_ms, uint32_t *count, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+
+    *count = 0;
+    release_messages(group);
+    if (max == 0)
+        return STATUS_OK;
+    make_room(group, max);
+    group->is_batch_void = false;
+    uint32_t fetched = fetch_batch(group, max, timeout_ms);
+    for (uint32_t index = 0; index < fetched && status == STATUS_OK; index++)
+        if (group->messages[index]->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = face_error(group, group->messages[index], failure);
+    if (group->broken.remedy != REMEDY_NONE) {
+        if (failure != NULL)
+            *failure = group->broken;
+        group->broken.remedy = REMEDY_NONE;
+        status = STATUS_BROKEN;
+    }
+    if (!group->is_batch_void && status == STATUS_OK) {
+        *count = sort_out(group, fetched, records);
+        return STATUS_OK;
+    }
+    void_batch(group, fetched);
+    /* What was thrown away is fetched again, from the expected offsets. */
+    if (fetched > 0 && group->owned_count > 0) {
+        rd_kafka_resp_err_t code = assign_flowing(group);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK)
+            status = client_fail(&group->client, code, "poll", NULL, failure);
+    }
+    return status;
+}
+
+/* ---- positions ---- */
+
+static bool is_passing(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__WAIT_COORD:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Asked with read_committed, the coordinator answers only when no transaction that commits
+ * offsets of these partitions is under way: a predecessor's must have ended. */
+enum status group_committed(struct group *group, struct position *positions, uint32_t count,
+                            struct failure *failure)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    rd_kafka_resp_err_t code;
+
+    for (uint32_t index = 0; index < count; index++)
+        rd_kafka_topic_partition_list_add(list, group->client.names[positions[index].topic],
+                                          positions[index].partition);
+    code = rd_kafka_committed(group->client.handle, list, REQUEST_TIMEOUT_MS);
+    for (uint32_t index = 0; index < count && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++) {
+        code = list->elems[index].err;
+        positions[index].offset =
+            list->elems[index].offset < 0 ? POSITION_NONE : list->elems[index].offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    if (is_passing(code))
+        return STATUS_AGAIN;
+    return client_fail(&group->client, code, "committed positions", NULL, failure);
+}
+
+int64_t group_known_end(struct group *group, enum topic topic, int32_t partition)
+{
+    int64_t first, next;
+
+    if (rd_kafka_get_watermark_offsets(group->client.handle, group->client.names[topic], partition,
+                                       &first, &next) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        next < 0)
+        return -1;
+    return next;
+}
+
+rd_kafka_topic_partition_list_t *group_offsets(struct group *group,
+                                               const struct position *positions, uint32_t count)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+
+    for (uint32_t index = 0; index < count; index++)
+        if (positions[index].offset >= 0)
+            rd_kafka_topic_partition_list_add(list, group->client.names[positions[index].topic],
+                                              positions[index].partition)
+                ->offset = positions[index].offset;
+    return list;
+}
+
+/*
+ * A coordinator does not check a commit that carries a negative generation (that of a client
+ * in no group), so one who was just thrown out would write over the positions of the new
+ * owner. The library has no getter for the generation; the serialised form has it behind
+ * its mark, and a form that we do not know leaves us with the flag of a lost assignment.
+ */
+static bool has_generation(const rd_kafka_consumer_group_metadata_t *metadata)
+{
+    static const char mark[] = "CGMDv2:";
+    void *bytes = NULL;
+    size_t size = 0;
+    int32_t generation = 0;
+    rd_kafka_error_t *error = rd_kafka_consumer_group_metadata_write(metadata, &bytes, &size);
+
+    if (error != NULL) {
+        rd_kafka_error_destroy(error);
+        return false;
+    }
+    if (size >= sizeof mark - 1 + sizeof generation && memcmp(bytes, mark, sizeof mark - 1) == 0)
+        memcpy(&generation, (const char *)bytes + sizeof mark - 1, sizeof generation);
+    rd_kafka_mem_free(NULL, bytes);
+    return generation >= 0;
+}
+
+enum status group_membership(struct group *group, rd_kafka_consumer_group_metadata_t **out,
+                             struct failure *failure)
+{
+    rd_kafka_consumer_group_metadata_t *metadata =
+        rd_kafka_consumer_group_metadata(group->client.handle);
+
+    /* First the membership, then the question whether it is lost: the other way round a loss
+     * between the two would pass. */
+    if (metadata != NULL && group->owned_count > 0 && has_generation(metadata) &&
+        !rd_kafka_assignment_lost(group->client.handle)) {
+        *out = metadata;
+        return STATUS_OK;
+    }
+    if (metadata != NULL)
+        rd_kafka_consumer_group_metadata_destroy(metadata);
+    return failure_set(failure, REMEDY_ROLL_BACK,
+                       "%s: the partitions were lost before their positions could be committed",
+                       group->setup->name);
+}
