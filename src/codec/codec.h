@@ -23,6 +23,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/option.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -33,8 +34,8 @@
 enum codec_format { CODEC_JSON, CODEC_AVRO_REGISTRY, CODEC_AVRO_SINGLE_OBJECT };
 
 struct codec_options {
-    int64_t output;            /* enum codec_format: output.format; preset json */
-    const char *registry_url;  /* schema.registry.url; NULL: no registry */
+    int64_t output;           /* enum codec_format: output.format; preset json */
+    const char *registry_url; /* schema.registry.url; NULL: no registry */
     const char *registry_user;
     const char *registry_password;
     int64_t registry_timeout_ms;
@@ -46,7 +47,7 @@ extern const struct option_table codec_option_table;
 /* Why a message was refused; the codes are part of the interface. */
 enum codec_error {
     CODEC_OK,
-    CODEC_ERROR_EMPTY,          /* no bytes */
+    CODEC_ERROR_EMPTY, /* no bytes */
     CODEC_ERROR_TOO_LARGE,
     CODEC_ERROR_FORMAT,         /* none of the three */
     CODEC_ERROR_SYNTAX,         /* broken JSON or Avro; the field is the one being read */
@@ -54,16 +55,16 @@ enum codec_error {
     CODEC_ERROR_SCHEMA,         /* the writer's schema cannot be resolved against ours */
     CODEC_ERROR_MISSING,        /* a required field is missing or null */
     CODEC_ERROR_TYPE,
-    CODEC_ERROR_RANGE,          /* number or length out of range */
-    CODEC_ERROR_ENCODING,       /* not UTF-8 */
-    CODEC_ERROR_CHOICE,         /* not one of the names */
+    CODEC_ERROR_RANGE,    /* number or length out of range */
+    CODEC_ERROR_ENCODING, /* not UTF-8 */
+    CODEC_ERROR_CHOICE,   /* not one of the names */
 };
 const char *codec_error_name(enum codec_error error); /* "missing-field", "bad-syntax", ... */
 
 struct codec_reason {
     enum codec_error error;
-    char field[64];   /* "items[3].quantity"; empty when no field is to blame */
-    char text[200];   /* one line for people, never a value of the message */
+    char field[64]; /* "items[3].quantity"; empty when no field is to blame */
+    char text[200]; /* one line for people, never a value of the message */
 };
 
 struct codec;
@@ -72,6 +73,14 @@ struct codec;
 enum status codec_create(const struct codec_options *options, struct codec **codec,
                          struct failure *failure);
 void codec_destroy(struct codec *codec);
+/* For the back-off of the registry; preset clock_system(). Borrowed. Read only when a schema
+ * is met that is not known yet. */
+void codec_set_clock(struct codec *codec, const struct clock *clock);
+/* topics.prefix: stands before the topic in the subjects of our schemas. Copied; NULL: none. */
+void codec_set_topic_prefix(struct codec *codec, const char *prefix);
+
+/* A request that does not say how many it wants: request.count is this, its bit stays clear. */
+enum { CODEC_REQUEST_COUNT = 10 };
 
 /* STATUS_OK; STATUS_BROKEN with REMEDY_SET_ASIDE (then `reason` is filled) or REMEDY_RETRY. */
 enum status codec_decode_event(struct codec *codec, enum event_kind kind, struct view message,
