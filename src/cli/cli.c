@@ -17,7 +17,7 @@ static const struct subcommand subcommands[] = {
     {"demo", demo_main, "everything at once on this machine: broker, events, alerts"},
     {"run", run_main, "process events, persist results, deliver alerts"},
     {"check", check_main, "say everything that is wrong with a configuration"},
-    {"config", settings_main, "print the reference of all settings, or an example"},
+    {"config", reference_main, "print the reference of all settings, or an example"},
     {"topics", topics_main, "create or describe the topics"},
     {"tail", tail_main, "watch results as they appear"},
     {"replay", replay_main, "try rules on recorded events, without Kafka"},

@@ -13,7 +13,7 @@ int cli_main(int argc, char **argv);
 
 int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
-int settings_main(int argc, char **argv); /* weir config */
+int reference_main(int argc, char **argv); /* weir config */
 int topics_main(int argc, char **argv);
 int broker_main(int argc, char **argv);
 int generate_main(int argc, char **argv);

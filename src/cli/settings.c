@@ -256,9 +256,9 @@ static const char *rules_path(struct settings *settings)
                        path);
 }
 
-static void read_engine(struct settings *settings)
+static void read_engine(const struct settings_request *request, struct settings *settings)
 {
-    const char *path = rules_path(settings);
+    const char *path = request->rules != NULL ? request->rules : rules_path(settings);
     struct tree *rules = NULL;
 
     /* Without readable rules the rest is checked against the default ones. */
@@ -286,7 +286,7 @@ static void read_parts(const struct settings_request *request, struct settings *
         option_read(&pipeline_option_table, tree_get(root, pipeline_option_table.section),
                     &settings->pipeline, arena, complaints);
     if ((request->parts & SETTINGS_ENGINE) != 0)
-        read_engine(settings);
+        read_engine(request, settings);
 }
 
 void settings_read(const struct settings_request *request, struct settings *settings)

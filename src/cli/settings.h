@@ -66,6 +66,7 @@ struct settings {
 struct settings_request {
     const char *file;     /* --config; NULL: look where users put it */
     const char *roles;    /* --roles; NULL: not given */
+    const char *rules;    /* --rules; NULL: not given */
     const char *embedded; /* --embedded: address of a `weir broker`; NULL: none */
     uint32_t parts;       /* enum settings_part */
 };

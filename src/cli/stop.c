@@ -29,6 +29,8 @@ void stop_install(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
+    if (wake_pipe[0] >= 0)
+        return; /* a command that runs another one */
     if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
         abort();
     sigemptyset(&action.sa_mask);

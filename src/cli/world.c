@@ -46,8 +46,8 @@ static const struct {
     enum event_kind kind;
     uint32_t weight;
 } mixture[] = {
-    {EVENT_API_CALL, 40}, {EVENT_INTERACTION, 25}, {EVENT_ORDER, 15},
-    {EVENT_AUTH, 15},     {EVENT_REQUEST, 5},
+    {EVENT_API_CALL, 42}, {EVENT_INTERACTION, 26}, {EVENT_ORDER, 15},
+    {EVENT_AUTH, 15},     {EVENT_REQUEST, 2},
 };
 enum { MIXTURE_COUNT = sizeof mixture / sizeof mixture[0] };
 
@@ -136,7 +136,7 @@ static void begin_attack(struct world *world)
     }
     world->plan_ms +=
         exponential_gap(&world->shop.random, (double)world->options.attack_interval_ms);
-    if (world->options.has_quiet_nights && is_night(start_ms + EVENING_MS))
+    if (world->options.has_quiet_nights && (is_night(start_ms) || is_night(start_ms + EVENING_MS)))
         return;
     add_attack(world, kind, start_ms);
 }
