@@ -67,6 +67,11 @@ struct client *group_client(struct group *group)
     return &group->client;
 }
 
+bool group_is_rebalancing(const struct group *group)
+{
+    return group->is_rebalancing;
+}
+
 /* ---- lanes ---- */
 
 static struct lane *lane_of(struct group *group, enum topic topic, int32_t partition)

@@ -30,6 +30,9 @@ enum status group_committed(struct group *group, struct position *positions, uin
                             struct failure *failure);
 int64_t group_known_end(struct group *group, enum topic topic, int32_t partition);
 
+/* Inside on_revoked or on_assigned. */
+bool group_is_rebalancing(const struct group *group);
+
 /* The membership under which positions may be committed now. STATUS_BROKEN, REMEDY_ROLL_BACK:
  * we are no member, or lost our partitions. */
 enum status group_membership(struct group *group,

@@ -92,6 +92,25 @@ struct client *writer_client(struct writer *writer)
 
 /* ---- deliveries ---- */
 
+/* The broker will never take this record. */
+static bool is_refusal(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void note_undelivered(struct writer *writer, const rd_kafka_message_t *message)
 {
     char doing[CLIENT_TEXT_MAX];
@@ -101,9 +120,8 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
         message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
         return; /* an abort, or closing: our wish */
     metric_add(writer->undeliverable, 1);
-    /* The transaction fails with it, and is done again. */
-    if (writer->is_transactional && (message->err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT ||
-                                     message->err == RD_KAFKA_RESP_ERR__TIMED_OUT))
+    /* The transaction fails with it, and is done again, unless that would fail the same way. */
+    if (writer->is_transactional && !is_refusal(message->err))
         return;
     snprintf(doing, sizeof doing, "record for %s not delivered", rd_kafka_topic_name(message->rkt));
     client_fail(&writer->client, message->err, doing, rd_kafka_message_errstr(message), &failure);
@@ -730,9 +748,14 @@ static enum status finish_store(struct writer *writer, struct failure *failure)
     case RD_KAFKA_RESP_ERR__NO_OFFSET:
         end_store(writer);
         return STATUS_OK;
+    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
+        end_store(writer);
+        /* Our part of the rebalance comes with the next poll. Inside it, it is too late. */
+        return failure_set(failure,
+                           group_is_rebalancing(writer->group) ? REMEDY_ROLL_BACK : REMEDY_RETRY,
+                           "committing positions: the group is being rebalanced");
     case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
-    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
     case RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST:
         end_store(writer);
         return failure_set(failure, REMEDY_ROLL_BACK,
