@@ -111,20 +111,51 @@ static void disable_rule(struct command_call *call)
 
 /* ---- alerts ---- */
 
-/* The life of an alert after it was seen is kept where people look at it (the sinks); the
- * machine checks the words and gives the answer that they store. */
+static bool read_decision(struct view text, int64_t *status)
+{
+    if (view_is_text(text, "acknowledged"))
+        *status = ALERT_ACKNOWLEDGED;
+    else if (view_is_text(text, "resolved"))
+        *status = ALERT_RESOLVED;
+    else if (view_is_text(text, "ignored"))
+        *status = ALERT_IGNORED;
+    else
+        return false;
+    return true;
+}
+
+/* A decision is published as an alert of that id which says the status and, as its
+ * message, the notes. The alert may be closed and forgotten here, so its figures are
+ * left to those who store alerts: they keep the ones they have. */
+static void publish_decision(struct command_call *call, int64_t status)
+{
+    const struct command *command = &call->event->command;
+    struct result *alert = &call->decision;
+
+    *alert = (struct result){.kind = RESULT_ALERT};
+    alert->id = command->subject;
+    alert->tenant_id = call->event->tenant_id;
+    alert->alert.type = VIEW_LITERAL("resolve-anomaly");
+    alert->alert.category = ALERT_SYSTEM;
+    alert->alert.severity = SEVERITY_LOW;
+    alert->alert.status = status;
+    alert->alert.message = command->notes;
+    result_mark(alert, NULL);
+    call->has_decision = true;
+}
+
 static void resolve_anomaly(struct command_call *call)
 {
     const struct command *command = &call->event->command;
     struct pair *pairs;
     uint32_t count = 0;
+    int64_t status;
 
     if (view_is_absent(command->subject)) {
         reject(call, "subject: expected the alert_id of an alert");
         return;
     }
-    if (!view_is_text(command->status, "acknowledged") &&
-        !view_is_text(command->status, "resolved") && !view_is_text(command->status, "ignored")) {
+    if (!read_decision(command->status, &status)) {
         reject(call, "status: expected acknowledged, resolved or ignored");
         return;
     }
@@ -140,6 +171,7 @@ static void resolve_anomaly(struct command_call *call)
         pairs[count++] = (struct pair){VIEW_LITERAL("actor"), command->actor};
     call->result = (struct pair_list){pairs, count};
     call->after = call->result;
+    publish_decision(call, status);
 }
 
 /* ---- the table ---- */

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "engine/rulebook.h"
 #include "event/event.h"
+#include "event/result.h"
 
 struct command_call {
     const struct event *event;
@@ -23,6 +24,8 @@ struct command_call {
     struct view error;  /* when rejected */
     struct pair_list before, after;
     struct pair_list result;
+    bool has_decision; /* a person decided about an alert: to be published */
+    struct result decision;
 };
 
 /* Carries out call->event and fills the answer. */

@@ -247,10 +247,11 @@ void engine_config_set_partitions(struct engine_config *config, int32_t count)
 }
 
 /* Budgets and what is done with a refused event are left out: they shape no state, and a
- * state must survive a larger budget. */
+ * state must survive a larger budget. So is the number of partitions: which tenants come
+ * here is the input's affair. */
 uint64_t engine_config_digest(const struct engine_config *config)
 {
-    uint64_t digest = hash_mix(0, (uint64_t)config->partition_count);
+    uint64_t digest = 0;
 
     for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
         digest = hash_mix(digest, (uint64_t)config->lateness_ms[kind]);

@@ -220,6 +220,8 @@ static void apply_command(struct engine *engine, const struct event *event, stru
     }
     if (!is_home(engine, event->tenant_id))
         return;
+    if (call.has_decision)
+        outbox_add(outbox, &call.decision);
     add_command_result(&call, outbox);
     audit_command(outbox, event, &call.before, &call.after);
 }
