@@ -1,0 +1,426 @@
+/* Producing and committing over the embedded broker, with the errors that a broker gives. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/kafka/member.h"
+
+/* Request numbers and errors of Kafka's protocol (protocol guide, "API keys", "Error codes"). */
+enum {
+    REQUEST_PRODUCE = 0,
+    REQUEST_OFFSET_COMMIT = 8,
+    REQUEST_END_TXN = 26,
+    REQUEST_TXN_OFFSET_COMMIT = 28,
+    REQUEST_INIT_PRODUCER_ID = 22,
+    ERROR_MESSAGE_TOO_LARGE = 10,
+    ERROR_COORDINATOR_LOADING = 14,
+    ERROR_ILLEGAL_GENERATION = 22,
+    ERROR_INVALID_PRODUCER_EPOCH = 47,
+    ERROR_TRANSACTIONAL_ID_DENIED = 53,
+    ERROR_PRODUCER_FENCED = 90,
+};
+
+static void own_everything(struct member *member)
+{
+    member_subscribe(member);
+    UNTIL(member->is_assigned, member_poll(member, 50, NULL));
+    for (uint32_t index = 0; index < member->position_count; index++)
+        member->positions[index].offset = 0;
+}
+
+static int64_t committed_offset(struct member *member, enum topic topic, int32_t partition)
+{
+    struct position position = {topic, partition, 0};
+    struct failure failure = {0};
+    enum status status = STATUS_AGAIN;
+
+    UNTIL(status != STATUS_AGAIN, status = member->transport.door->committed(
+                                      member->transport.context, &position, 1, &failure));
+    assert_int_equal(status, STATUS_OK);
+    return position.offset;
+}
+
+static uint32_t count_records(struct member *member, enum topic topic, int32_t partition)
+{
+    const struct transport_door *door = member->transport.door;
+    struct transport_reader *reader;
+    struct record records[BATCH_MAX];
+    struct failure failure;
+    uint32_t total = 0, count;
+    enum status status = STATUS_OK;
+
+    assert_int_equal(door->reader_open(member->transport.context, topic, partition,
+                                       POSITION_BEGINNING, &reader, &failure),
+                     STATUS_OK);
+    UNTIL(status == STATUS_END, {
+        status = door->reader_poll(reader, records, BATCH_MAX, 100, &count, &failure);
+        total += count;
+    });
+    door->reader_close(reader);
+    return total;
+}
+
+static void test_positions_wait_for_deliveries(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    uint32_t turns = 0;
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, false, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    own_everything(&member);
+    assert_int_equal(committed_offset(&member, TOPIC_ORDERS, 0), POSITION_NONE);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "first");
+    member_flush(&member);
+
+    /* The broker goes away: the commit waits, neither fails nor gets ahead. */
+    broker_set_away(world.broker, true);
+    for (int index = 0; index < 100; index++)
+        member_send(&member, TOPIC_ALERTS, 0, "k", "later");
+    member.positions[0].offset = 7;
+    assert_int_equal(door->commit_start(context, member.positions, 1, &failure), STATUS_OK);
+    assert_int_equal(door->commit_start(context, member.positions, 1, &failure), STATUS_AGAIN);
+    for (; turns < 10; turns++)
+        assert_int_equal(door->commit_wait(context, 50, &failure), STATUS_AGAIN);
+    /* Records of the next interval are taken meanwhile. */
+    member_send(&member, TOPIC_ALERTS, 0, "k", "next");
+    broker_set_away(world.broker, false);
+    enum status status = STATUS_AGAIN;
+    UNTIL(status != STATUS_AGAIN, status = door->commit_wait(context, 50, &failure));
+    if (status != STATUS_OK)
+        fail_msg("%s", failure.text);
+    assert_int_equal(
+        committed_offset(&member, member.positions[0].topic, member.positions[0].partition), 7);
+    member_flush(&member);
+    assert_int_equal(count_records(&member, TOPIC_ALERTS, 0), 102);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_commit_of_a_past_generation_is_void(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, false, "one");
+    own_everything(&member);
+    broker_fail_requests(world.broker, REQUEST_OFFSET_COMMIT, ERROR_ILLEGAL_GENERATION, 1);
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_ROLL_BACK);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_record_that_the_broker_refuses_stops(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, false, "one");
+    own_everything(&member);
+    broker_fail_requests(world.broker, REQUEST_PRODUCE, ERROR_MESSAGE_TOO_LARGE, 1);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    member.positions[0].offset = 9;
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "alerts"));
+    /* What stands behind it stays uncommitted, now and later. */
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(
+        committed_offset(&member, member.positions[0].topic, member.positions[0].partition),
+        POSITION_NONE);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_too_large_a_record_is_set_aside(void **state)
+{
+    enum { BYTES = 3 << 20 };
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    char *large = calloc(1, BYTES);
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_SIDE, false, "one");
+    const struct outgoing outgoing = {
+        .topic = TOPIC_DEAD_LETTER, .partition = -1, .value = {large, BYTES}};
+    assert_int_equal(member.transport.door->produce(member.transport.context, &outgoing, &failure),
+                     STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_SET_ASIDE);
+    member_close(&member);
+    world_close(&world);
+    free(large);
+}
+
+static void test_missing_topic_names_the_remedy(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    const struct outgoing outgoing = {.topic = TOPIC_ALERTS, .partition = 99};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_SIDE, false, "one");
+    assert_int_equal(member.transport.door->produce(member.transport.context, &outgoing, &failure),
+                     STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "weir topics create"));
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_headers_follow_their_record(void **state)
+{
+    static const struct header sent[] = {{"kept", {"one", 3}}, {"replaced", {"two", 3}}};
+    static const struct header added[] = {{"replaced", {"three", 5}}, {"empty", {"", 0}}};
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    struct record record;
+    struct transport_reader *reader;
+    uint32_t count = 0;
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_SIDE, false, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    struct outgoing outgoing = {.topic = TOPIC_ORDERS,
+                                .partition = 0,
+                                .key = {NULL, 0},
+                                .value = {"", 0},
+                                .headers = sent,
+                                .header_count = 2,
+                                .timestamp_ms = 1234567890123};
+    assert_int_equal(door->produce(context, &outgoing, &failure), STATUS_OK);
+    assert_int_equal(
+        door->reader_open(context, TOPIC_ORDERS, 0, POSITION_BEGINNING, &reader, &failure),
+        STATUS_OK);
+    UNTIL(count == 1, door->reader_poll(reader, &record, 1, 100, &count, &failure));
+    assert_null(record.key.data);
+    assert_non_null(record.value.data);
+    assert_int_equal(record.value.size, 0);
+    assert_true(record.timestamp_ms == 1234567890123);
+
+    outgoing = (struct outgoing){.topic = TOPIC_DEAD_LETTER,
+                                 .partition = 0,
+                                 .key = record.key,
+                                 .value = {NULL, 0},
+                                 .headers = added,
+                                 .header_count = 2,
+                                 .origin = &record};
+    assert_int_equal(door->produce(context, &outgoing, &failure), STATUS_OK);
+    door->reader_close(reader);
+    assert_int_equal(
+        door->reader_open(context, TOPIC_DEAD_LETTER, 0, POSITION_BEGINNING, &reader, &failure),
+        STATUS_OK);
+    count = 0;
+    UNTIL(count == 1, door->reader_poll(reader, &record, 1, 100, &count, &failure));
+    assert_null(record.value.data);
+    assert_true(view_is_text(door->header(context, &record, "kept"), "one"));
+    assert_true(view_is_text(door->header(context, &record, "replaced"), "three"));
+    assert_true(view_is_text(door->header(context, &record, "empty"), ""));
+    assert_true(view_is_absent(door->header(context, &record, "missing")));
+    door->reader_close(reader);
+    member_close(&member);
+    world_close(&world);
+}
+
+/* ---- transactions, with the errors of their coordinator ---- */
+
+static void test_transaction_commits_beside_polling(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    const struct outgoing outgoing = {.topic = TOPIC_ALERTS, .partition = 0, .value = {"v", 1}};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    own_everything(&member);
+    /* Nothing produced and nothing to commit: no transaction at all. */
+    assert_int_equal(door->commit_start(context, NULL, 0, &failure), STATUS_OK);
+    assert_int_equal(door->commit_wait(context, 0, &failure), STATUS_OK);
+    for (int round = 0; round < 20; round++) {
+        enum status status = STATUS_AGAIN;
+        member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+        assert_int_equal(
+            door->commit_start(context, member.positions, member.position_count, &failure),
+            STATUS_OK);
+        assert_int_equal(door->produce(context, &outgoing, &failure), STATUS_AGAIN);
+        UNTIL(status != STATUS_AGAIN, {
+            member_poll(&member, 0, NULL);
+            status = door->commit_wait(context, 1, &failure);
+        });
+        if (status != STATUS_OK)
+            fail_msg("%s", failure.text);
+    }
+    assert_int_equal(count_records(&member, TOPIC_ALERTS, 0), 20);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_loading_coordinator_is_asked_again(void **state)
+{
+    struct world world;
+    struct member member;
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    broker_fail_requests(world.broker, REQUEST_TXN_OFFSET_COMMIT, ERROR_COORDINATOR_LOADING, 3);
+    broker_fail_requests(world.broker, REQUEST_END_TXN, ERROR_COORDINATOR_LOADING, 3);
+    member_commit(&member);
+    member_close(&member);
+    world_close(&world);
+}
+
+/* What a group answers to one who has been thrown out of it: void, and then as before. */
+static void test_transaction_of_a_past_generation_rolls_back(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    const struct outgoing outgoing = {.topic = TOPIC_ALERTS, .partition = 0, .value = {"v", 1}};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    broker_fail_requests(world.broker, REQUEST_TXN_OFFSET_COMMIT, ERROR_ILLEGAL_GENERATION, 1);
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_ROLL_BACK);
+    /* Nothing goes in before it is voided. */
+    assert_int_equal(door->produce(context, &outgoing, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_ROLL_BACK);
+    assert_int_equal(door->abort(context, &failure), STATUS_OK);
+    assert_int_equal(door->abort(context, &failure), STATUS_OK);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    member_commit(&member);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_refused_record_in_a_transaction_stops(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    own_everything(&member);
+    broker_fail_requests(world.broker, REQUEST_PRODUCE, ERROR_MESSAGE_TOO_LARGE, 1);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    /* Done again it would end the same way. */
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_fenced_producer_stops(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    broker_fail_requests(world.broker, REQUEST_END_TXN, ERROR_PRODUCER_FENCED, 1);
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "another process has taken over"));
+    member_close(&member);
+    world_close(&world);
+}
+
+static void test_denied_transactional_id_names_the_right(void **state)
+{
+    struct world world;
+    struct transport transport;
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    struct kafka_setup setup = {.options = &world.options,
+                                .role = KAFKA_PROCESSOR,
+                                .is_transactional = true,
+                                .name = "one",
+                                .wait_ms = PATIENCE_MS};
+    broker_fail_requests(world.broker, REQUEST_INIT_PRODUCER_ID, ERROR_TRANSACTIONAL_ID_DENIED, 1);
+    assert_int_equal(kafka_open(&setup, &transport, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "grant Write and Describe"));
+    assert_non_null(strstr(failure.text, "'weir'"));
+    world_close(&world);
+}
+
+static void test_no_broker_says_where_it_looked(void **state)
+{
+    struct world world;
+    struct transport transport;
+    struct failure failure = {0};
+    atomic_bool is_stopping = true;
+
+    (void)state;
+    world_open(&world);
+    broker_set_away(world.broker, true);
+    struct kafka_setup setup = {
+        .options = &world.options, .role = KAFKA_SIDE, .name = "one", .wait_ms = 1000};
+    assert_int_equal(kafka_open(&setup, &transport, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_RETRY);
+    assert_non_null(strstr(failure.text, broker_address(world.broker)));
+    setup.wait_ms = -1;
+    setup.is_stopping = &is_stopping;
+    assert_int_equal(kafka_open(&setup, &transport, &failure), STATUS_AGAIN);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_positions_wait_for_deliveries),
+        cmocka_unit_test(test_commit_of_a_past_generation_is_void),
+        cmocka_unit_test(test_record_that_the_broker_refuses_stops),
+        cmocka_unit_test(test_too_large_a_record_is_set_aside),
+        cmocka_unit_test(test_missing_topic_names_the_remedy),
+        cmocka_unit_test(test_headers_follow_their_record),
+        cmocka_unit_test(test_transaction_commits_beside_polling),
+        cmocka_unit_test(test_loading_coordinator_is_asked_again),
+        cmocka_unit_test(test_transaction_of_a_past_generation_rolls_back),
+        cmocka_unit_test(test_refused_record_in_a_transaction_stops),
+        cmocka_unit_test(test_fenced_producer_stops),
+        cmocka_unit_test(test_denied_transactional_id_names_the_right),
+        cmocka_unit_test(test_no_broker_says_where_it_looked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
