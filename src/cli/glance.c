@@ -47,13 +47,13 @@ static void begin_colour(struct glance *glance, enum colour colour)
 {
     static const char *const codes[] = {"0", "1;31", "33", "32", "34", "36", "2", "1"};
 
-    if (glance->is_coloured)
+    if (glance->is_coloured && colour != PLAIN)
         byte_print(glance->out, "\033[%sm", codes[colour]);
 }
 
-static void end_colour(struct glance *glance)
+static void end_colour(struct glance *glance, enum colour colour)
 {
-    if (glance->is_coloured)
+    if (glance->is_coloured && colour != PLAIN)
         byte_print(glance->out, "\033[0m");
 }
 
@@ -64,7 +64,7 @@ static void put_column(struct glance *glance, enum colour colour, struct view te
     size_t text_start = glance->out->size;
     glance_text(text, glance->out);
     size_t used = glance->out->size - text_start;
-    end_colour(glance);
+    end_colour(glance, colour);
     do
         byte_put_u8(glance->out, ' ');
     while (++used <= width);
@@ -108,7 +108,7 @@ static void put_pairs(struct glance *glance, const struct pair_list *pairs)
         byte_put_u8(glance->out, '=');
         begin_colour(glance, BOLD);
         glance_text(pairs->at[i].value, glance->out);
-        end_colour(glance);
+        end_colour(glance, BOLD);
     }
 }
 
@@ -153,7 +153,7 @@ static void put_alert(struct glance *glance, const struct result *result)
     }
     begin_colour(glance, DIM);
     glance_text(alert->message, glance->out);
-    end_colour(glance);
+    end_colour(glance, DIM);
 }
 
 static void put_recommendation(struct glance *glance, const struct result *result)
@@ -324,5 +324,5 @@ void glance_dead_letter(const struct record *record, const struct glance_letter 
     if (start.size > DEAD_BYTES_MAX)
         start.size = DEAD_BYTES_MAX;
     glance_text(start, out);
-    end_colour(&glance);
+    end_colour(&glance, DIM);
 }
