@@ -434,7 +434,7 @@ enum codec_error codec_finish_event(enum event_kind kind, struct event *event,
         return CODEC_OK;
     if (view_is_absent(event->request.customer_id) && event->request.customer_ids.count == 0) {
         reason_set(reason, CODEC_ERROR_MISSING, NULL, 0,
-                   "customer_id: required, but missing: expected customer_id or customer_ids");
+                   "customer_id: required, but missing: expected it or customer_ids");
         strcpy(reason->field, "customer_id");
         return reason->error;
     }

@@ -62,13 +62,14 @@ enum codec_error reason_set(struct codec_reason *reason, enum codec_error error,
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
 
-    /* The place comes first, so that a long text does not cut it off. */
-    int length = snprintf(reason->text, sizeof reason->text, "%s%sat byte %zu: ", reason->field,
-                          reason->field[0] != '\0' ? ", " : "", offset);
-    assert(length > 0 && (size_t)length < sizeof reason->text);
-    size_t used = (size_t)length;
-    size_t size = strnlen(text, sizeof reason->text - 1 - used);
+    /* The place stands at both ends, whatever is cut in between. */
+    char place[40];
+    int place_size = snprintf(place, sizeof place, ", at byte %zu", offset);
+    int field_size = snprintf(reason->text, sizeof reason->text, "%s%s", reason->field,
+                              reason->field[0] != '\0' ? ": " : "");
+    size_t used = (size_t)field_size;
+    size_t size = strnlen(text, sizeof reason->text - 1 - used - (size_t)place_size);
     memcpy(reason->text + used, text, size);
-    reason->text[used + size] = '\0';
+    memcpy(reason->text + used + size, place, (size_t)place_size + 1);
     return error;
 }
