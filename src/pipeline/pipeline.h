@@ -39,6 +39,8 @@ struct pipeline_options {
     int64_t tick_interval_ms;
     int64_t snapshot_interval_ms; /* 0: none */
     int64_t snapshot_events;
+    int64_t snapshot_chunk_bytes;
+    int64_t snapshot_rebuild_ms;
 };
 /* Section "processing". */
 extern const struct option_table pipeline_option_table;
@@ -47,9 +49,13 @@ extern const struct option_table pipeline_option_table;
 struct pipeline_setup {
     const struct pipeline_options *options;
     struct engine_config *engine_config;
-    struct codec *codec;         /* this worker's own */
-    struct transport transport;  /* this worker's own, in the group, not yet subscribed */
-    struct transport side;       /* not transactional, in no group: commands, journal, snapshots */
+    struct codec *codec;        /* this worker's own */
+    struct transport transport; /* this worker's own, in the group, not yet subscribed */
+    struct transport side;      /* not transactional, in no group: commands, journal, snapshots */
+    /* As side, but of the thread that writes snapshots. door NULL: no such thread;
+     * snapshots are then saved in process and written through `side`, in turns. */
+    struct transport snapshots;
+    const char *group; /* the consumer group's name, for the lag metric; NULL: "weir" */
     const struct clock *clock;
     struct metric_registry *metrics;
     uint32_t worker; /* number, for metrics and the log */
@@ -57,6 +63,8 @@ struct pipeline_setup {
 
 struct pipeline;
 
+/* STATUS_BROKEN, REMEDY_STOP: a topic is missing or has another number of partitions
+ * than the inputs; REMEDY_RETRY: the log does not answer now. */
 enum status pipeline_open(const struct pipeline_setup *setup, struct pipeline **pipeline,
                           struct failure *failure);
 /* One turn; waits at most timeout_ms for records. */

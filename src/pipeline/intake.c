@@ -1,0 +1,430 @@
+/*
+ * intake.c - records in, decisions made.
+ *
+ *   record ─► decode ─┬─ cannot be read ────────────► dead-letter   PASS
+ *                     ├─ another partition's tenant ─► forward       PASS
+ *                     └─ engine_apply ─┬─ applied                    APPLY
+ *                                      └─ late, future, unknown ────► dead-letter   APPLY
+ *
+ * Every record ends in exactly one of these, and the journal draft says which: what
+ * the outside world had a part in (a registry that knew a schema or did not) must not
+ * be judged a second time when the record is replayed.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "pipeline/machine.h"
+
+static const char source_topic[] = "weir.source.topic";
+static const char source_partition[] = "weir.source.partition";
+static const char source_offset[] = "weir.source.offset";
+static const char source_timestamp[] = "weir.source.timestamp";
+
+enum { NUMBER_TEXT_BYTES = 24, SOURCE_HEADER_COUNT = 4 };
+
+struct source_text {
+    char partition[NUMBER_TEXT_BYTES];
+    char offset[NUMBER_TEXT_BYTES];
+    char timestamp[NUMBER_TEXT_BYTES];
+};
+
+bool intake_is_lent(const struct pipeline *pipeline)
+{
+    return pipeline->current->origin_count > 0 || pipeline->leaving->origin_count > 0;
+}
+
+static bool has_source(const struct transport *transport, const struct record *record)
+{
+    return record->topic == TOPIC_FORWARD &&
+           !view_is_absent(transport->door->header(transport->context, record, source_topic));
+}
+
+static uint32_t source_headers(const struct record *record, struct source_text *text,
+                               struct header *headers)
+{
+    snprintf(text->partition, sizeof(text->partition), "%" PRId32, record->partition);
+    snprintf(text->offset, sizeof(text->offset), "%" PRId64, record->offset);
+    snprintf(text->timestamp, sizeof(text->timestamp), "%" PRId64, record->timestamp_ms);
+    headers[0] = (struct header){source_topic, view_of(topic_info(record->topic)->name)};
+    headers[1] = (struct header){source_partition, view_of(text->partition)};
+    headers[2] = (struct header){source_offset, view_of(text->offset)};
+    headers[3] = (struct header){source_timestamp, view_of(text->timestamp)};
+    return SOURCE_HEADER_COUNT;
+}
+
+void intake_forward(struct pipeline *pipeline, const struct record *record, int32_t home)
+{
+    struct source_text text;
+    struct header headers[SOURCE_HEADER_COUNT];
+    uint32_t count = source_headers(record, &text, headers);
+
+    parcel_add_record(pipeline->current, TOPIC_FORWARD, home, record, headers, count);
+    meters_forward(pipeline);
+}
+
+void intake_set_aside(struct pipeline *pipeline, const struct transport *transport,
+                      const struct record *record, const struct dead_letter *letter)
+{
+    struct source_text text;
+    struct header headers[PARCEL_HEADERS_MAX];
+    uint32_t count = 0;
+
+    headers[count++] = (struct header){"weir.error.code", view_of(letter->code)};
+    headers[count++] = (struct header){"weir.error.reason", view_of(letter->text)};
+    headers[count++] = (struct header){"weir.error.field", view_of(letter->field)};
+    headers[count++] = (struct header){"weir.version", view_of(WEIR_VERSION)};
+    /* A stray says where it came from at first, not where it was forwarded. */
+    if (!has_source(transport, record))
+        count += source_headers(record, &text, headers + count);
+    parcel_add_record(pipeline->current, TOPIC_DEAD_LETTER, -1, record, headers, count);
+    meters_dead_letter(pipeline, letter->code);
+}
+
+static void refuse(struct dead_letter *letter, const char *code, const char *field,
+                   const char *text)
+{
+    letter->code = code;
+    snprintf(letter->field, sizeof(letter->field), "%s", field);
+    snprintf(letter->text, sizeof(letter->text), "%s", text);
+}
+
+void intake_settle(struct pipeline *pipeline, const struct transport *transport,
+                   const struct record *record, enum verdict verdict)
+{
+    struct dead_letter letter;
+
+    switch (verdict) {
+    case VERDICT_APPLIED:
+    case VERDICT_DUPLICATE:
+    case VERDICT_LATE:
+        return;
+    case VERDICT_LATE_SET_ASIDE:
+        refuse(&letter, "late", "event_time", "older than the allowed lateness");
+        break;
+    case VERDICT_FUTURE:
+        refuse(&letter, "future", "event_time", "further in the future than future.max allows");
+        break;
+    case VERDICT_UNKNOWN_TENANT:
+        refuse(&letter, "unknown-tenant", "tenant_id",
+               "not a registered tenant, and tenants.unknown is reject");
+        break;
+    }
+    intake_set_aside(pipeline, transport, record, &letter);
+}
+
+/* -1: a forwarded record that does not say what it is. */
+static int event_kind_of(const struct transport *transport, const struct record *record)
+{
+    enum topic topic = record->topic;
+
+    if (topic == TOPIC_FORWARD)
+        topic = topic_find(transport->door->header(transport->context, record, source_topic));
+    return topic < TOPIC_FORWARD || topic == TOPIC_COMMANDS ? topic_info(topic)->event_kind : -1;
+}
+
+enum intake_verdict intake_judge(struct pipeline *pipeline, const struct transport *transport,
+                                 const struct record *record, struct event *event, int32_t *home,
+                                 struct dead_letter *letter, struct failure *failure)
+{
+    struct codec_reason reason = {0};
+    int kind = event_kind_of(transport, record);
+
+    if (kind < 0) {
+        refuse(letter, "stray", "", "forwarded without a header that says from which topic");
+        return INTAKE_SET_ASIDE;
+    }
+    if (codec_decode_event(pipeline->setup.codec, (enum event_kind)kind, record->value,
+                           pipeline->arena, event, &reason, failure) != STATUS_OK) {
+        if (failure->remedy != REMEDY_SET_ASIDE)
+            return INTAKE_WAIT;
+        refuse(letter, codec_error_name(reason.error), reason.field, reason.text);
+        return INTAKE_SET_ASIDE;
+    }
+    if (record->topic == TOPIC_COMMANDS)
+        return INTAKE_APPLY;
+    *home = hash_partition(event->tenant_id, pipeline->partition_count);
+    if (*home == record->partition)
+        return INTAKE_APPLY;
+    if (record->topic != TOPIC_FORWARD)
+        return INTAKE_FORWARD;
+    /* Once is enough: a record that is sent on from partition to partition never ends. */
+    refuse(letter, "stray", "tenant_id", "forwarded, and still not in its tenant's partition");
+    return INTAKE_SET_ASIDE;
+}
+
+/* ---- live records ------------------------------------------------------------------ */
+
+static void hold(struct pipeline *pipeline, struct partition *partition,
+                 const struct record *record, const struct failure *failure)
+{
+    partition->hold_until_ms[record->topic] = pipeline->now_ms + HOLD_MS;
+    pipeline->fetch_is_stale = true;
+    machine_obey(pipeline, failure);
+}
+
+static void take_record(struct pipeline *pipeline, struct partition *partition,
+                        const struct record *record)
+{
+    struct event event;
+    struct dead_letter letter;
+    struct failure failure = {0};
+    int32_t home = record->partition;
+    enum journal_kind kind = JOURNAL_PASS;
+
+    switch (intake_judge(pipeline, &pipeline->setup.transport, record, &event, &home, &letter,
+                         &failure)) {
+    case INTAKE_WAIT:
+        hold(pipeline, partition, record, &failure);
+        return;
+    case INTAKE_SET_ASIDE:
+        intake_set_aside(pipeline, &pipeline->setup.transport, record, &letter);
+        break;
+    case INTAKE_FORWARD:
+        intake_forward(pipeline, record, home);
+        break;
+    case INTAKE_APPLY:
+        intake_settle(pipeline, &pipeline->setup.transport, record,
+                      engine_apply(partition->engine, &event, pipeline->outbox));
+        kind = JOURNAL_APPLY;
+        break;
+    }
+    journal_draft_record(&partition->draft, kind, record->topic, record->offset);
+    partition->positions[record->topic] = record->offset + 1;
+    partition->snapshot_events++;
+    pipeline->records_since_cut++;
+}
+
+static bool may_take(const struct pipeline *pipeline)
+{
+    return !pipeline->fetch_is_stale && !pipeline->is_encoding_late &&
+           pipeline->commit_phase != COMMIT_ABORTING && !commit_is_overfull(pipeline);
+}
+
+enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
+{
+    const struct transport *transport = &pipeline->setup.transport;
+    struct failure failure = {0};
+    uint32_t count = 0;
+    enum status status;
+
+    if (!may_take(pipeline))
+        return machine_serve(pipeline, timeout_ms < COMMIT_SLICE_MS ? timeout_ms : COMMIT_SLICE_MS);
+    status = transport->door->poll(transport->context, pipeline->records,
+                                   (uint32_t)pipeline->options.poll_records_max, timeout_ms, &count,
+                                   &failure);
+    if (status == STATUS_BROKEN)
+        return machine_obey(pipeline, &failure);
+    if (status != STATUS_OK)
+        return STATUS_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *record = &pipeline->records[i];
+        struct partition *partition = record->partition < pipeline->partition_count
+                                          ? pipeline->partitions[record->partition]
+                                          : NULL;
+
+        /* The listener may have taken partitions away in this very poll, and what was
+         * asked for again may come twice. */
+        if (partition == NULL || partition->phase != PARTITION_LIVE ||
+            partition->hold_until_ms[record->topic] > 0 ||
+            record->offset < partition->positions[record->topic])
+            continue;
+        take_record(pipeline, partition, record);
+        if (pipeline->is_stopped)
+            return STATUS_BROKEN;
+    }
+    arena_reset(pipeline->arena);
+    meters_batch(pipeline, count);
+    return STATUS_OK;
+}
+
+/* ---- time --------------------------------------------------------------------------- */
+
+enum status intake_ticks(struct pipeline *pipeline)
+{
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        struct partition *partition = pipeline->partitions[i];
+
+        if (partition == NULL || !partition_is_running(partition))
+            continue;
+        /* A clock that was set back ticks again when it has caught up. */
+        if (partition->tick_ms != INT64_MIN &&
+            pipeline->wall_ms < partition->tick_ms + pipeline->options.tick_interval_ms)
+            continue;
+        engine_tick(partition->engine, pipeline->wall_ms, pipeline->outbox);
+        journal_draft_tick(&partition->draft, pipeline->wall_ms);
+        partition->tick_ms = pipeline->wall_ms;
+    }
+    return STATUS_OK;
+}
+
+/* ---- commands ------------------------------------------------------------------------ */
+
+enum status intake_command_at(struct pipeline *pipeline, int64_t offset,
+                              const struct record **record, struct failure *failure)
+{
+    enum status status;
+
+    if (intake_is_lent(pipeline))
+        return STATUS_AGAIN;
+    if (tap_is_open(&pipeline->command_tap) && offset < pipeline->command_next)
+        tap_close(&pipeline->command_tap);
+    if (!tap_is_open(&pipeline->command_tap)) {
+        status = tap_open(&pipeline->command_tap, &pipeline->setup.side, TOPIC_COMMANDS, 0,
+                          offset > 0 ? offset : POSITION_BEGINNING, COMMAND_BATCH_RECORDS, failure);
+        if (status != STATUS_OK)
+            return status;
+        pipeline->command_next = offset;
+    }
+    for (;;) {
+        status = tap_peek(&pipeline->command_tap, 0, record, failure);
+        if (status != STATUS_OK || (*record)->offset >= offset)
+            break;
+        pipeline->command_next = (*record)->offset + 1;
+        tap_skip(&pipeline->command_tap);
+    }
+    if (status == STATUS_OK)
+        pipeline->command_next = (*record)->offset;
+    return status;
+}
+
+/* The least that a running partition still has to see; -1: nobody runs. */
+static int64_t next_command(const struct pipeline *pipeline)
+{
+    int64_t least = -1;
+
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        const struct partition *partition = pipeline->partitions[i];
+
+        if (partition != NULL && partition_is_running(partition) &&
+            (least < 0 || partition->command_position < least))
+            least = partition->command_position;
+    }
+    return least;
+}
+
+/* Every partition applies every command; partition 0 answers for those that cannot be
+ * read, so that each is set aside once. */
+static void take_command(struct pipeline *pipeline, const struct record *record,
+                         enum intake_verdict verdict, const struct event *event,
+                         const struct dead_letter *letter)
+{
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        struct partition *partition = pipeline->partitions[i];
+
+        if (partition == NULL || !partition_is_running(partition) ||
+            record->offset < partition->command_position)
+            continue;
+        if (verdict == INTAKE_APPLY) {
+            enum verdict outcome = engine_apply(partition->engine, event, pipeline->outbox);
+
+            if (i == 0)
+                intake_settle(pipeline, &pipeline->setup.side, record, outcome);
+        } else if (i == 0) {
+            intake_set_aside(pipeline, &pipeline->setup.side, record, letter);
+        }
+        journal_draft_record(&partition->draft,
+                             verdict == INTAKE_APPLY ? JOURNAL_APPLY : JOURNAL_PASS, TOPIC_COMMANDS,
+                             record->offset);
+        partition->command_position = record->offset + 1;
+        partition->snapshot_events++;
+        pipeline->records_since_cut++;
+    }
+}
+
+static void end_catching_up(struct pipeline *pipeline)
+{
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        struct partition *partition = pipeline->partitions[i];
+
+        if (partition != NULL && partition->phase == PARTITION_CATCHING_UP) {
+            partition->phase = PARTITION_LIVE;
+            pipeline->fetch_is_stale = true;
+        }
+    }
+}
+
+enum status intake_commands(struct pipeline *pipeline)
+{
+    const struct record *record;
+    struct failure failure = {0};
+
+    if (pipeline->now_ms < pipeline->command_retry_ms || pipeline->commit_phase == COMMIT_ABORTING)
+        return STATUS_OK;
+    for (int i = 0; i < COMMAND_BATCH_RECORDS && !intake_is_lent(pipeline); i++) {
+        int64_t next = next_command(pipeline);
+        struct event event;
+        struct dead_letter letter;
+        int32_t home;
+        enum intake_verdict verdict;
+        enum status status;
+
+        if (next < 0)
+            break;
+        status = intake_command_at(pipeline, next, &record, &failure);
+        if (status == STATUS_END)
+            end_catching_up(pipeline);
+        if (status == STATUS_BROKEN) {
+            tap_close(&pipeline->command_tap);
+            pipeline->command_retry_ms = pipeline->now_ms + HOLD_MS;
+            return machine_obey(pipeline, &failure);
+        }
+        if (status != STATUS_OK)
+            break;
+        verdict =
+            intake_judge(pipeline, &pipeline->setup.side, record, &event, &home, &letter, &failure);
+        if (verdict == INTAKE_WAIT) {
+            pipeline->command_retry_ms = pipeline->now_ms + HOLD_MS;
+            return machine_obey(pipeline, &failure);
+        }
+        take_command(pipeline, record, verdict, &event, &letter);
+    }
+    arena_reset(pipeline->arena);
+    return STATUS_OK;
+}
+
+/* ---- out of the outbox ----------------------------------------------------------------- */
+
+static struct view key_of(const struct result *result)
+{
+    switch (result->kind) {
+    case RESULT_BATCH_JOB:
+    case RESULT_COMMAND_RESULT:
+        return result->id;
+    case RESULT_ALERT:
+    case RESULT_RECOMMENDATION:
+    case RESULT_ANALYTICS:
+    case RESULT_AUDIT:
+    case RESULT_NOTIFICATION:
+    case RESULT_KIND_COUNT:
+        return result->tenant_id;
+    }
+    return result->tenant_id;
+}
+
+enum status intake_encode(struct pipeline *pipeline)
+{
+    if (!pipeline->is_exact && pipeline->outbox_next < outbox_count(pipeline->outbox))
+        commit_journal_ahead(pipeline);
+    while (pipeline->outbox_next < outbox_count(pipeline->outbox)) {
+        const struct result *result = outbox_at(pipeline->outbox, pipeline->outbox_next);
+        struct failure failure = {0};
+        struct byte_writer *value =
+            parcel_begin(pipeline->current, topic_of_result(result->kind), -1, key_of(result));
+
+        if (codec_encode_result(pipeline->setup.codec, result, value, &failure) != STATUS_OK) {
+            parcel_cancel(pipeline->current);
+            pipeline->is_encoding_late = true;
+            return machine_obey(pipeline, &failure);
+        }
+        parcel_end(pipeline->current);
+        pipeline->outbox_next++;
+    }
+    pipeline->is_encoding_late = false;
+    pipeline->outbox_next = 0;
+    outbox_reset(pipeline->outbox);
+    return STATUS_OK;
+}
