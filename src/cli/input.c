@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/unpack.h"
+#include "codec/container.h"
 
 enum { BLOCK_BYTES = 1 << 20, ARENA_CHUNK_BYTES = 64 * 1024 };
 
@@ -15,6 +17,7 @@ struct input {
     struct codec *codec;
     struct arena *arena; /* of the event handed out last */
     struct unpack *unpack;
+    struct codec_container *container; /* NULL: lines */
     uint64_t number;
 
     /* Lines: [start, end) of the buffer is read and not yet handed out. */
@@ -25,6 +28,21 @@ struct input {
     bool is_at_end;
     bool is_skipping; /* the rest of a line that is too long */
 };
+
+/* For a container: the bytes looked at to see what the file is, then those after them. */
+static enum status read_on(void *context, char *to, size_t size, size_t *got,
+                           struct failure *failure)
+{
+    struct input *input = context;
+    size_t left = input->end - input->start;
+
+    if (left == 0)
+        return unpack_read(input->unpack, to, size, got, failure);
+    *got = left < size ? left : size;
+    memcpy(to, input->buffer + input->start, *got);
+    input->start += *got;
+    return STATUS_OK;
+}
 
 /* Makes room behind what is left, and fills it. */
 static enum status fill(struct input *input, struct failure *failure)
@@ -66,6 +84,10 @@ enum status input_open(const char *path, enum event_kind kind, struct codec *cod
     status = fill(input, failure);
     if (status != STATUS_OK)
         goto done;
+    if (codec_container_is_head(input->buffer, input->end))
+        status = codec_container_open(codec, kind, read_on, input, &input->container, failure);
+    if (status != STATUS_OK)
+        goto done;
     if (input->end >= 3 && memcmp(input->buffer, byte_order_mark, 3) == 0)
         input->start = 3;
     *result = input;
@@ -80,6 +102,7 @@ void input_close(struct input *input)
 {
     if (input == NULL)
         return;
+    codec_container_close(input->container);
     unpack_close(input->unpack);
     arena_destroy(input->arena);
     free(input->buffer);
@@ -122,28 +145,44 @@ static enum status take_line(struct input *input, struct view *line, struct fail
     }
 }
 
-enum status input_next(struct input *input, struct event *event, struct failure *failure)
+static enum status next_line(struct input *input, struct event *event, struct codec_reason *reason,
+                             struct failure *failure)
 {
-    struct codec_reason reason;
     enum status status;
     struct view line;
 
     do
         status = take_line(input, &line, failure);
     while (status == STATUS_OK && is_blank(line));
-    if (status == STATUS_FULL)
-        return failure_set(failure, REMEDY_SET_ASIDE, "longer than %zu bytes",
-                           input->line_bytes_max);
+    if (status == STATUS_FULL) {
+        *reason = (struct codec_reason){.error = CODEC_ERROR_TOO_LARGE};
+        snprintf(reason->text, sizeof reason->text, "longer than %zu bytes", input->line_bytes_max);
+        return failure_set(failure, REMEDY_SET_ASIDE, "too large");
+    }
     if (status != STATUS_OK)
         return status;
+    return codec_decode_event(input->codec, input->kind, line, input->arena, event, reason,
+                              failure);
+}
+
+enum status input_next(struct input *input, struct event *event, struct failure *failure)
+{
+    struct codec_reason reason;
+    enum status status;
+
     arena_reset(input->arena);
-    status =
-        codec_decode_event(input->codec, input->kind, line, input->arena, event, &reason, failure);
+    if (input->container == NULL) {
+        status = next_line(input, event, &reason, failure);
+    } else {
+        status = codec_container_next(input->container, input->arena, event, &reason, failure);
+        input->number++;
+    }
     if (status == STATUS_BROKEN && failure->remedy == REMEDY_SET_ASIDE)
-        return failure_set(failure, REMEDY_SET_ASIDE, "%s: %s%s%s", codec_error_name(reason.error),
-                           reason.field, reason.field[0] != '\0' ? ": " : "", reason.text);
-    if (status == STATUS_BROKEN)
-        failure->remedy = REMEDY_SET_ASIDE; /* a file is not read again later */
+        failure_set(failure, REMEDY_SET_ASIDE, "%s: %s%s%s", codec_error_name(reason.error),
+                    reason.field, reason.field[0] != '\0' ? ": " : "", reason.text);
+    /* A registry that does not answer: a file is not read again later. */
+    if (status == STATUS_BROKEN && failure->remedy == REMEDY_RETRY)
+        failure->remedy = REMEDY_SET_ASIDE;
     return status;
 }
 
@@ -159,6 +198,5 @@ uint64_t input_number(const struct input *input)
 
 const char *input_unit(const struct input *input)
 {
-    (void)input;
-    return "line";
+    return input->container == NULL ? "line" : "record";
 }
