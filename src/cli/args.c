@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/tree.h"
 
-enum { HELP_COLUMN = 28 };
+enum { HELP_COLUMN = 28, HELP_WIDTH = 96 };
 
 struct reading {
     const struct arg_table *table;
@@ -90,6 +90,27 @@ static void print_choices(const struct arg *arg)
         printf("%s%s", i > 0 ? "|" : "", arg->choices[i]);
 }
 
+/* In a column of its own, broken between words. */
+static void print_purpose(const char *text)
+{
+    int column = HELP_COLUMN;
+
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        } else if (column > HELP_COLUMN) {
+            putchar(' ');
+            column++;
+        }
+        column += printf("%.*s", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
 static void print_option(const struct arg *arg)
 {
     int width = printf("  --%s", arg->name);
@@ -102,9 +123,10 @@ static void print_option(const struct arg *arg)
         width += printf(" %s", arg->value);
     }
     if (width >= HELP_COLUMN)
-        printf("\n%*s%s\n", HELP_COLUMN, "", arg->purpose);
+        printf("\n%*s", HELP_COLUMN, "");
     else
-        printf("%*s%s\n", HELP_COLUMN - width, "", arg->purpose);
+        printf("%*s", HELP_COLUMN - width, "");
+    print_purpose(arg->purpose);
 }
 
 static void print_help(const struct arg_table *table)

@@ -97,6 +97,8 @@ const struct option_table *const *settings_tables(void)
         tables[count++] = own[i];
     for (size_t i = 0; engine[i] != NULL; i++)
         tables[count++] = engine[i];
+    tables[count++] = &sink_option_table;
+    tables[count++] = &postgres_option_table;
     tables[count++] = &log_option_table;
     assert(count < TABLES_MAX);
     tables[count] = NULL;
@@ -148,10 +150,18 @@ static void choose_roles(const struct settings_request *request, struct settings
                                 ? tree_get(settings->root, "roles")
                                 : NULL;
 
-    if (text != NULL)
-        read_roles(settings, text, at);
-    else
-        settings->roles = ROLE_PROCESSOR;
+    bool has_postgres = postgres_is_configured(&settings->postgres);
+
+    if (text == NULL) {
+        settings->roles = ROLE_PROCESSOR | (has_postgres ? ROLE_POSTGRES : 0u);
+        return;
+    }
+    read_roles(settings, text, at);
+    if ((request->parts & SETTINGS_SINKS) == 0)
+        return;
+    if ((settings->roles & ROLE_POSTGRES) != 0 && !has_postgres)
+        complain(&settings->complaints, at,
+                 "roles: postgres has no database; set WEIR_POSTGRES_URL, or postgres.url_file");
 }
 
 /* ---- the file ---- */
@@ -285,6 +295,12 @@ static void read_parts(const struct settings_request *request, struct settings *
     if ((request->parts & SETTINGS_PIPELINE) != 0)
         option_read(&pipeline_option_table, tree_get(root, pipeline_option_table.section),
                     &settings->pipeline, arena, complaints);
+    if ((request->parts & SETTINGS_SINKS) != 0) {
+        option_read(&sink_option_table, tree_get(root, sink_option_table.section), &settings->sink,
+                    arena, complaints);
+        option_read(&postgres_option_table, tree_get(root, postgres_option_table.section),
+                    &settings->postgres, arena, complaints);
+    }
     if ((request->parts & SETTINGS_ENGINE) != 0)
         read_engine(request, settings);
 }
@@ -306,11 +322,56 @@ void settings_read(const struct settings_request *request, struct settings *sett
         settings->process.workers = sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+struct placed {
+    const char *text;
+    size_t file_bytes; /* of "FILE:" at the beginning; 0: no place */
+    long line;
+    uint32_t order;
+};
+
+static struct placed place_complaint(const struct complaint *complaint, uint32_t order)
+{
+    struct placed placed = {complaint->text, 0, 0, order};
+    const char *colon = strchr(complaint->text, ':');
+    char *end;
+
+    if (colon == NULL)
+        return placed;
+    placed.line = strtol(colon + 1, &end, 10);
+    if (end != colon + 1 && *end == ':')
+        placed.file_bytes = (size_t)(colon - complaint->text);
+    return placed;
+}
+
+/* What has no place comes last; a file's errors stand together, by line. */
+static int compare_places(const void *a, const void *b)
+{
+    const struct placed *left = a, *right = b;
+    int order = 0;
+
+    if ((left->file_bytes == 0) != (right->file_bytes == 0))
+        return left->file_bytes == 0 ? 1 : -1;
+    if (left->file_bytes != right->file_bytes)
+        order = left->file_bytes < right->file_bytes ? -1 : 1;
+    else
+        order = memcmp(left->text, right->text, left->file_bytes);
+    if (order == 0 && left->file_bytes > 0)
+        order = (left->line > right->line) - (left->line < right->line);
+    return order != 0 ? order : (left->order > right->order) - (left->order < right->order);
+}
+
 void settings_print_complaints(const struct settings *settings)
 {
+    uint32_t count = 0;
+    struct placed *placed =
+        arena_alloc(settings->arena, (settings->complaints.count + 1) * sizeof *placed);
+
     for (const struct complaint *complaint = settings->complaints.first; complaint != NULL;
-         complaint = complaint->next)
-        fprintf(stderr, "%s\n", complaint->text);
+         complaint = complaint->next, count++)
+        placed[count] = place_complaint(complaint, count);
+    qsort(placed, count, sizeof *placed, compare_places);
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(stderr, "%s\n", placed[i].text);
 }
 
 int settings_open(const struct settings_request *request, struct settings *settings)

@@ -22,6 +22,8 @@
 #include "engine/engine.h"
 #include "kafka/kafka.h"
 #include "pipeline/pipeline.h"
+#include "sink/postgres.h"
+#include "sink/runner.h"
 
 enum role { ROLE_PROCESSOR = 1, ROLE_POSTGRES = 2, ROLE_NOTIFY = 4 };
 
@@ -58,6 +60,8 @@ struct settings {
     struct kafka_options kafka;
     struct codec_options codec;
     struct pipeline_options pipeline;
+    struct sink_options sink;
+    struct postgres_options postgres;
     struct engine_config *engine_config;
     uint32_t roles; /* enum role, a bit each */
 };
