@@ -151,6 +151,10 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
      * properties without a prefix are given to all clients. */
     if (strcmp(facility, "CONFWARN") == 0)
         ours = LOG_DEBUG;
+    /* "Failed to acquire transactional PID ...: retrying": a predecessor's transaction is being
+     * ended, or a coordinator loads. Every unclean restart says it. */
+    if (strcmp(facility, "GETPID") == 0 && ours == LOG_WARN)
+        ours = LOG_INFO;
     log_write(ours, room, "%s: %s", facility, text);
 }
 
