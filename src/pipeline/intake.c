@@ -200,8 +200,8 @@ static void take_record(struct pipeline *pipeline, struct partition *partition,
 
 static bool may_take(const struct pipeline *pipeline)
 {
-    return !pipeline->fetch_is_stale && !pipeline->is_encoding_late &&
-           pipeline->commit_phase != COMMIT_ABORTING && !commit_is_overfull(pipeline);
+    return !pipeline->fetch_is_stale && pipeline->commit_phase != COMMIT_ABORTING &&
+           !commit_is_overfull(pipeline);
 }
 
 enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
@@ -405,6 +405,15 @@ static struct view key_of(const struct result *result)
     return result->tenant_id;
 }
 
+/* Nothing is fetched meanwhile, but poll goes on: a member that does not poll is
+ * thrown out of its group. */
+static void set_late(struct pipeline *pipeline, bool is_late)
+{
+    if (pipeline->is_encoding_late != is_late)
+        pipeline->fetch_is_stale = true;
+    pipeline->is_encoding_late = is_late;
+}
+
 enum status intake_encode(struct pipeline *pipeline)
 {
     if (!pipeline->is_exact && pipeline->outbox_next < outbox_count(pipeline->outbox))
@@ -417,13 +426,13 @@ enum status intake_encode(struct pipeline *pipeline)
 
         if (codec_encode_result(pipeline->setup.codec, result, value, &failure) != STATUS_OK) {
             parcel_cancel(pipeline->current);
-            pipeline->is_encoding_late = true;
+            set_late(pipeline, true);
             return machine_obey(pipeline, &failure);
         }
         parcel_end(pipeline->current);
         pipeline->outbox_next++;
     }
-    pipeline->is_encoding_late = false;
+    set_late(pipeline, false);
     pipeline->outbox_next = 0;
     outbox_reset(pipeline->outbox);
     return STATUS_OK;

@@ -87,7 +87,7 @@ static uint32_t list_positions(struct pipeline *pipeline, struct position *posit
 {
     uint32_t count = 0;
 
-    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+    for (int32_t i = 0; i < pipeline->partition_count && !pipeline->is_encoding_late; i++) {
         const struct partition *partition = pipeline->partitions[i];
 
         if (partition == NULL || partition->phase != PARTITION_LIVE)

@@ -478,7 +478,7 @@ static void print_time(struct json_writer *json, const char *name, int64_t time_
 {
     json_name(json, name);
     if (time_ms == INT64_MIN || time_ms == INT64_MAX)
-        json_text(json, NULL);
+        json_null_value(json);
     else
         json_int(json, time_ms);
 }
@@ -496,7 +496,7 @@ static void print_topics(struct json_writer *json, const struct partition_summar
         json_int(json, partition->positions[i]);
         json_name(json, "lag");
         if (partition->ends[i] < 0)
-            json_text(json, NULL);
+            json_null_value(json);
         else
             json_int(json, partition->ends[i] > partition->positions[i]
                                ? partition->ends[i] - partition->positions[i]
@@ -522,7 +522,7 @@ static void print_progress(struct json_writer *json, const struct restore_progre
     json_int(json, progress->elapsed_ms);
     json_name(json, "left_ms");
     if (progress->left_ms < 0)
-        json_text(json, NULL);
+        json_null_value(json);
     else
         json_int(json, progress->left_ms);
     json_end_object(json);
