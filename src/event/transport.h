@@ -96,7 +96,8 @@ struct transport_door {
     enum status (*resume)(void *context, const struct position *positions, uint32_t count,
                           struct failure *failure);
     /* STATUS_OK with *count 0 when nothing came in time. Runs of one partition are
-     * in offset order and stand together. */
+     * in offset order and stand together. max 0 serves the producer only: it returns
+     * nothing, calls no listener, and what an earlier poll lent stays valid. */
     enum status (*poll)(void *context, struct record *records, uint32_t max, int64_t timeout_ms,
                         uint32_t *count, struct failure *failure);
     /* The value of a record's header; absent when there is none. */
