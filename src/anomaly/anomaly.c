@@ -1,0 +1,416 @@
+/*
+ * One event goes through three passes, so that the memory of its groups is on its way
+ * while the next rule is looked at: select and hash; find where the group may lie;
+ * change it.
+ */
+#include "anomaly/anomaly.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "anomaly/state.h"
+#include "base/hash.h"
+#include "window/entry.h"
+
+enum { CANDIDATES_MAX = 16 };
+
+/* Times beyond this are no times of events; sums of two of them do not overflow. */
+static const int64_t time_most_ms = INT64_MAX / 4;
+
+/* More than any currency's amount, and far from the end of the 128 bits of a sum. */
+static const double weight_max = 1e21;
+
+static void *take_zeroed(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+
+    if (memory == NULL)
+        abort();
+    return memory;
+}
+
+struct anomaly *anomaly_open(const struct rule_set *rules, const struct anomaly_options *options)
+{
+    struct anomaly *anomaly = take_zeroed(1, sizeof *anomaly);
+
+    anomaly->rules = rules;
+    anomaly->options = *options;
+    blocks_open(&anomaly->blocks);
+    slab_open(&anomaly->groups, sizeof(struct group));
+    slab_open(&anomaly->episodes, sizeof(struct episode));
+    series_memory_open(&anomaly->series, &anomaly->blocks);
+    cover_memory_open(&anomaly->covers, &anomaly->blocks);
+    table_open(&anomaly->table);
+    byte_writer_init(&anomaly->keys);
+    anomaly->queues = take_zeroed(rules->count + 1, sizeof *anomaly->queues);
+    anomaly->open_counts = take_zeroed(rules->count + 1, sizeof *anomaly->open_counts);
+    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        anomaly->watermark_ms[kind] = INT64_MIN;
+    for (uint32_t lane = 0; lane < LANE_COUNT; lane++)
+        anomaly->lanes[lane].watermark_ms = INT64_MIN;
+    return anomaly;
+}
+
+/* Every group, without a word. */
+static void forget_groups(struct anomaly *anomaly)
+{
+    for (uint32_t rule = 0; rule < anomaly->rules->count; rule++)
+        while (anomaly->queues[rule].first != 0)
+            group_remove_first(anomaly, rule, NULL);
+}
+
+void anomaly_close(struct anomaly *anomaly)
+{
+    if (anomaly == NULL)
+        return;
+    forget_groups(anomaly);
+    for (uint32_t lane = 0; lane < LANE_COUNT; lane++)
+        free(anomaly->lanes[lane].heap);
+    free(anomaly->queues);
+    free(anomaly->open_counts);
+    point_list_free(&anomaly->satisfied);
+    byte_writer_free(&anomaly->keys);
+    table_close(&anomaly->table);
+    cover_memory_close(&anomaly->covers);
+    series_memory_close(&anomaly->series);
+    slab_close(&anomaly->episodes);
+    slab_close(&anomaly->groups);
+    blocks_close(&anomaly->blocks);
+    free(anomaly);
+}
+
+/* The bits of the steps that select the event. */
+static uint32_t select_steps(const struct rule *rule, const struct event *event,
+                             const struct anomaly_context *context)
+{
+    uint32_t steps = 0;
+
+    for (uint32_t index = 0; index < rule->step_count; index++)
+        if ((rule->step[index].kinds >> event->kind & 1) != 0 &&
+            selection_matches(&rule->step[index].selections[event->kind], event, context))
+            steps |= 1u << index;
+    return steps;
+}
+
+static bool put_part(struct byte_writer *keys, struct view part)
+{
+    if (view_is_absent(part))
+        return false;
+    byte_put_varint(keys, part.size);
+    byte_put(keys, part.data, part.size);
+    return true;
+}
+
+/* Appends the key to `keys`. False: a field is null, so the event is in no group. */
+static bool put_key(struct anomaly *anomaly, const struct rule *rule, const struct event *event,
+                    const struct anomaly_context *context)
+{
+    char room[FIELD_ROOM];
+
+    if (!put_part(&anomaly->keys, event->tenant_id))
+        return false;
+    for (uint32_t index = 0; index < rule->group_count; index++)
+        if (!put_part(&anomaly->keys,
+                      field_text(&rule->groups[event->kind][index], event, context, room)))
+            return false;
+    return true;
+}
+
+static __int128 weigh(const struct rule *rule, const struct event *event,
+                      const struct anomaly_context *context)
+{
+    const struct field_source *source = &rule->values[event->kind];
+    double weight;
+
+    if (!field_is_there(source, event))
+        return 0;
+    weight = nearbyint(field_number(source, event, context) * SUM_SCALE);
+    /* Only what adds keeps a satisfied condition satisfied. Also: not a number. */
+    if (!(weight > 0))
+        return 0;
+    return (__int128)(weight < weight_max ? weight : weight_max);
+}
+
+static void fill_sighting(struct sighting *sighting, const struct series_outcome *outcome,
+                          const struct series_change *change)
+{
+    sighting->is_late = !outcome->is_last;
+    sighting->was_satisfied = outcome->was_satisfied;
+    sighting->value = outcome->value;
+    sighting->from_ms = change->from_ms;
+    sighting->until_ms = change->until_ms;
+}
+
+static void add_to_series(struct anomaly *anomaly, struct group *group, const struct rule *rule,
+                          const struct anomaly_context *context, struct sighting *sighting)
+{
+    int64_t watermark_ms = group_watermark(anomaly, rule);
+    const struct field_source *source = &rule->values[sighting->event->kind];
+    void *lent = rule->type == RULE_VALUE_COUNT ? NULL : group->lent;
+    struct series_change change = {
+        .time_ms = sighting->time_ms,
+        .from_ms = sighting->time_ms,
+        .until_ms = time_plus(sighting->time_ms, rule->window_ms),
+        .rise = 1,
+        .weight = 1,
+        .moved_ms = INT64_MIN,
+    };
+    struct series_outcome outcome;
+    char room[FIELD_ROOM];
+
+    if (watermark_ms != INT64_MIN)
+        series_trim(&group->series, &anomaly->series, lent, &rule->series, watermark_ms);
+    if (rule->type == RULE_VALUE_SUM) {
+        change.rise = weigh(rule, sighting->event, context);
+        change.weight = change.rise;
+    } else if (rule->type == RULE_VALUE_COUNT) {
+        cover_trim(&anomaly->covers, &group->covers, watermark_ms);
+        cover_add(&anomaly->covers, &group->covers, group->reference,
+                  field_text(source, sighting->event, context, room), sighting->time_ms,
+                  rule->window_ms, watermark_ms, &change);
+    }
+    series_add(&group->series, &anomaly->series, lent, &rule->series, &change, &outcome,
+               &anomaly->satisfied);
+    fill_sighting(sighting, &outcome, &change);
+}
+
+static void add_to_steps(struct anomaly *anomaly, struct group *group, const struct rule *rule,
+                         uint32_t steps, struct sighting *sighting)
+{
+    int64_t watermark_ms = group_watermark(anomaly, rule);
+    struct series_change reach = {
+        .from_ms = sighting->time_ms,
+        .until_ms = time_plus(sighting->time_ms, rule->window_ms),
+    };
+    struct series_outcome outcome;
+
+    if (watermark_ms != INT64_MIN)
+        steps_trim(&group->steps, &anomaly->blocks, &rule->steps, watermark_ms);
+    steps_add(&group->steps, &anomaly->blocks, &rule->steps, sighting->time_ms, steps, &outcome,
+              &anomaly->satisfied);
+    fill_sighting(sighting, &outcome, &reach);
+}
+
+static void apply_to_group(struct anomaly *anomaly, const struct candidate *candidate,
+                           const struct event *event, const struct anomaly_context *context,
+                           struct outbox *outbox)
+{
+    const struct rule *rule = candidate->rule;
+    struct view key = {anomaly->keys.data + candidate->key_at, candidate->key_size};
+    struct sighting sighting = {.event = event, .time_ms = event->event_time_ms};
+
+    if (!rule->has_episodes) {
+        episode_publish_event(anomaly, rule, key, event, outbox);
+        return;
+    }
+    struct group *group = group_take(anomaly, rule, candidate->hash, key);
+    group->touched = anomaly->event_count;
+    switch (rule->type) {
+    case RULE_EVENT:
+        sighting.is_late = sighting.time_ms < group->newest_ms;
+        anomaly->satisfied.count = 0;
+        point_list_add(&anomaly->satisfied, sighting.time_ms, 1);
+        break;
+    case RULE_EVENT_COUNT:
+    case RULE_VALUE_COUNT:
+    case RULE_VALUE_SUM:
+        add_to_series(anomaly, group, rule, context, &sighting);
+        break;
+    case RULE_TEMPORAL:
+    case RULE_TEMPORAL_ORDERED:
+        add_to_steps(anomaly, group, rule, candidate->steps, &sighting);
+        break;
+    }
+    if (group->newest_ms < sighting.time_ms)
+        group->newest_ms = sighting.time_ms;
+    if (anomaly->satisfied.count > 0 || group->episodes != 0)
+        episode_apply(anomaly, group, rule, &sighting, &anomaly->satisfied, outbox);
+    if (group_bytes(anomaly) > anomaly->options.bytes_max)
+        group_enforce_budget(anomaly, group, outbox);
+}
+
+/* Fills `candidate` when the rule selects the event and it is in one of its groups. */
+static bool make_candidate(struct anomaly *anomaly, const struct rule *rule,
+                           const struct event *event, const struct anomaly_context *context,
+                           struct candidate *candidate)
+{
+    uint32_t steps = select_steps(rule, event, context);
+    size_t start = anomaly->keys.size;
+
+    /* An event older than the least watermark of the rule's kinds can come when a kind
+     * was left out for a while: its time is settled. */
+    if (steps == 0 || event->event_time_ms < group_watermark(anomaly, rule))
+        return false;
+    if (!put_key(anomaly, rule, event, context)) {
+        anomaly->keys.size = start;
+        return false;
+    }
+    *candidate = (struct candidate){.rule = rule,
+                                    .steps = steps,
+                                    .key_at = (uint32_t)start,
+                                    .key_size = (uint32_t)(anomaly->keys.size - start)};
+    if (rule->has_episodes) {
+        struct view key = {anomaly->keys.data + start, candidate->key_size};
+        candidate->hash = group_hash(rule, key);
+        table_prefetch(&anomaly->table, candidate->hash);
+    }
+    return true;
+}
+
+static void prefetch_group(const struct anomaly *anomaly, const struct candidate *candidate)
+{
+    uint32_t at;
+    uint32_t reference = table_first(&anomaly->table, candidate->hash, &at);
+
+    if (reference == 0)
+        return;
+    const char *group = slab_at(&anomaly->groups, reference);
+    __builtin_prefetch(group, 1);
+    __builtin_prefetch(group + 64, 1);
+}
+
+void anomaly_apply(struct anomaly *anomaly, const struct event *event,
+                   const struct anomaly_context *context, struct outbox *outbox)
+{
+    const struct rule *const *readers = anomaly->rules->readers[event->kind];
+    uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
+    struct candidate candidates[CANDIDATES_MAX];
+
+    if (event->event_time_ms > time_most_ms || event->event_time_ms < -time_most_ms)
+        return;
+    anomaly->event_count++;
+    for (uint32_t at = 0; at < reader_count;) {
+        uint32_t count = 0;
+        byte_writer_reset(&anomaly->keys);
+        for (; at < reader_count && count < CANDIDATES_MAX; at++)
+            if (make_candidate(anomaly, readers[at], event, context, &candidates[count]))
+                count++;
+        for (uint32_t index = 0; index < count; index++)
+            if (candidates[index].rule->has_episodes)
+                prefetch_group(anomaly, &candidates[index]);
+        for (uint32_t index = 0; index < count; index++)
+            apply_to_group(anomaly, &candidates[index], event, context, outbox);
+    }
+}
+
+/* The least watermark of the kinds; INT64_MAX when all of them are left out. */
+static int64_t least_watermark(const struct anomaly *anomaly, uint32_t kinds)
+{
+    int64_t least_ms = INT64_MAX;
+
+    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        if ((kinds >> kind & 1) != 0 && anomaly->watermark_ms[kind] < least_ms)
+            least_ms = anomaly->watermark_ms[kind];
+    return least_ms;
+}
+
+void anomaly_advance(struct anomaly *anomaly, const int64_t watermark_ms[EVENT_KIND_COUNT],
+                     struct outbox *outbox)
+{
+    uint32_t changed = 0;
+
+    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
+        if (anomaly->watermark_ms[kind] != watermark_ms[kind])
+            changed |= 1u << kind;
+    if (changed == 0)
+        return;
+    memcpy(anomaly->watermark_ms, watermark_ms, sizeof anomaly->watermark_ms);
+    for (uint32_t index = 0; index < anomaly->rules->lane_count; index++) {
+        uint32_t kinds = anomaly->rules->lanes[index];
+        struct lane *lane = &anomaly->lanes[kinds];
+        if ((kinds & changed) == 0)
+            continue;
+        int64_t least_ms = least_watermark(anomaly, kinds);
+        if (least_ms == INT64_MAX || least_ms <= lane->watermark_ms)
+            continue;
+        lane->watermark_ms = least_ms;
+        episode_close_due(anomaly, lane, outbox);
+    }
+}
+
+void anomaly_tick(struct anomaly *anomaly, int64_t now_ms,
+                  const int64_t last_arrival_ms[EVENT_KIND_COUNT], struct outbox *outbox)
+{
+    for (uint32_t index = 0; index < anomaly->rules->count; index++) {
+        const struct rule *rule = &anomaly->rules->rules[index];
+        int64_t silent_ms = INT64_MAX, lateness_ms = 0;
+        if (anomaly->open_counts[index] == 0)
+            continue;
+        for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+            if ((rule->kinds >> kind & 1) == 0)
+                continue;
+            int64_t silence_ms = time_minus(now_ms, last_arrival_ms[kind]);
+            if (silence_ms < silent_ms)
+                silent_ms = silence_ms;
+            if (anomaly->options.lateness_ms[kind] > lateness_ms)
+                lateness_ms = anomaly->options.lateness_ms[kind];
+        }
+        if (silent_ms >= time_plus(rule->quiet_ms, lateness_ms))
+            episode_close_silent(anomaly, rule, outbox);
+    }
+}
+
+void anomaly_finish(struct anomaly *anomaly, struct outbox *outbox)
+{
+    for (uint32_t index = 0; index < anomaly->rules->lane_count; index++) {
+        struct lane *lane = &anomaly->lanes[anomaly->rules->lanes[index]];
+        lane->watermark_ms = INT64_MAX;
+        episode_close_due(anomaly, lane, outbox);
+    }
+}
+
+/* Moves what the new rules know to their numbers, in the same order. */
+static void adopt_queue(struct anomaly *anomaly, struct queue *queue, const struct rule *rule)
+{
+    for (uint32_t at = queue->first; at != 0;) {
+        struct group *group = group_at(anomaly, at);
+        at = group->next;
+        group->rule = (uint16_t)rule->index;
+    }
+}
+
+void anomaly_replace_rules(struct anomaly *anomaly, const struct rule_set *rules,
+                           struct outbox *outbox)
+{
+    const struct rule_set *old = anomaly->rules;
+    struct queue *queues = take_zeroed(rules->count + 1, sizeof *queues);
+    uint32_t *open_counts = take_zeroed(rules->count + 1, sizeof *open_counts);
+
+    for (uint32_t index = 0; index < old->count; index++)
+        if (rule_set_find(rules, old->rules[index].digest) == NULL)
+            while (anomaly->queues[index].first != 0)
+                group_remove_first(anomaly, index, outbox);
+    for (uint32_t index = 0; index < old->count; index++) {
+        const struct rule *rule = rule_set_find(rules, old->rules[index].digest);
+        if (rule == NULL || anomaly->queues[index].first == 0)
+            continue;
+        adopt_queue(anomaly, &anomaly->queues[index], rule);
+        queues[rule->index] = anomaly->queues[index];
+        open_counts[rule->index] = anomaly->open_counts[index];
+    }
+    free(anomaly->queues);
+    free(anomaly->open_counts);
+    anomaly->queues = queues;
+    anomaly->open_counts = open_counts;
+    anomaly->rules = rules;
+    for (uint32_t index = 0; index < rules->lane_count; index++) {
+        struct lane *lane = &anomaly->lanes[rules->lanes[index]];
+        int64_t least_ms = least_watermark(anomaly, rules->lanes[index]);
+        if (least_ms != INT64_MAX && least_ms > lane->watermark_ms)
+            lane->watermark_ms = least_ms;
+        episode_close_due(anomaly, lane, outbox);
+    }
+}
+
+void anomaly_stats(const struct anomaly *anomaly, struct anomaly_stats *stats)
+{
+    *stats = (struct anomaly_stats){
+        .groups = anomaly->groups.live_count,
+        .groups_evicted = anomaly->evicted_count,
+        .episodes_open = anomaly->episodes.live_count,
+        .bytes = group_bytes(anomaly),
+    };
+    memcpy(stats->opened, anomaly->opened, sizeof stats->opened);
+}

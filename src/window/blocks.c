@@ -1,0 +1,119 @@
+#include "window/blocks.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEGMENT_BYTES = 256 * 1024, SEGMENTS_LEAST = 16, CACHE_LINE_BYTES = 64 };
+
+static const size_t shared_bytes_max = (size_t)BLOCKS_LEAST_BYTES << (BLOCKS_CLASS_COUNT - 1);
+
+void blocks_open(struct blocks *blocks)
+{
+    *blocks = (struct blocks){0};
+}
+
+void blocks_close(struct blocks *blocks)
+{
+    for (uint32_t index = 0; index < blocks->segment_count; index++)
+        free(blocks->segments[index]);
+    free(blocks->segments);
+    *blocks = (struct blocks){0};
+}
+
+static uint32_t class_of(size_t bytes)
+{
+    if (bytes <= BLOCKS_LEAST_BYTES)
+        return 0;
+    return 64 - (uint32_t)__builtin_clzll((unsigned long long)(bytes - 1)) - 4;
+}
+
+size_t blocks_round(size_t bytes)
+{
+    assert(bytes > 0);
+    return (size_t)BLOCKS_LEAST_BYTES << class_of(bytes);
+}
+
+static void *heap_take(size_t bytes)
+{
+    void *run = aligned_alloc(CACHE_LINE_BYTES, bytes);
+
+    if (run == NULL) {
+        fprintf(stderr, "blocks: the heap has no %zu bytes left\n", bytes);
+        abort();
+    }
+    return run;
+}
+
+/* The rest of the old segment is cut into runs for later, so nothing is lost. */
+static void retire_rest(struct blocks *blocks)
+{
+    while (blocks->left >= BLOCKS_LEAST_BYTES) {
+        uint32_t size_class = class_of(blocks->left);
+        if (((size_t)BLOCKS_LEAST_BYTES << size_class) > blocks->left)
+            size_class--;
+        size_t bytes = (size_t)BLOCKS_LEAST_BYTES << size_class;
+        memcpy(blocks->at, &blocks->free_first[size_class], sizeof(void *));
+        blocks->free_first[size_class] = blocks->at;
+        blocks->at += bytes;
+        blocks->left -= bytes;
+    }
+}
+
+static void add_segment(struct blocks *blocks)
+{
+    retire_rest(blocks);
+    if (blocks->segment_count == blocks->segment_max) {
+        uint32_t max = blocks->segment_max == 0 ? SEGMENTS_LEAST : blocks->segment_max * 2;
+        char **segments = realloc(blocks->segments, max * sizeof *segments);
+        if (segments == NULL) {
+            fprintf(stderr, "blocks: the heap is exhausted\n");
+            abort();
+        }
+        blocks->segments = segments;
+        blocks->segment_max = max;
+    }
+    blocks->at = heap_take(SEGMENT_BYTES);
+    blocks->left = SEGMENT_BYTES;
+    blocks->segments[blocks->segment_count++] = blocks->at;
+}
+
+void *blocks_take(struct blocks *blocks, size_t bytes)
+{
+    size_t rounded = blocks_round(bytes);
+    uint32_t size_class = class_of(bytes);
+    void *run;
+
+    blocks->bytes += rounded;
+    if (rounded > shared_bytes_max)
+        return heap_take(rounded);
+    run = blocks->free_first[size_class];
+    if (run != NULL) {
+        memcpy(&blocks->free_first[size_class], run, sizeof(void *));
+        return run;
+    }
+    if (blocks->left < rounded)
+        add_segment(blocks);
+    run = blocks->at;
+    blocks->at += rounded;
+    blocks->left -= rounded;
+    return run;
+}
+
+void blocks_give(struct blocks *blocks, void *run, size_t bytes)
+{
+    if (run == NULL)
+        return;
+    size_t rounded = blocks_round(bytes);
+    uint32_t size_class = class_of(bytes);
+
+    assert(blocks->bytes >= rounded);
+    blocks->bytes -= rounded;
+    if (rounded > shared_bytes_max) {
+        free(run);
+        return;
+    }
+    memcpy(run, &blocks->free_first[size_class], sizeof(void *));
+    blocks->free_first[size_class] = run;
+}

@@ -1,0 +1,41 @@
+#ifndef WINDOW_SLAB_H
+#define WINDOW_SLAB_H
+/*
+ * slab.h - many things of one size, named by a number instead of a pointer.
+ *
+ * A reference is 4 bytes, 0 names nothing, and a thing never moves while it is taken.
+ *
+ * Memory   taken from the heap a segment at a time, given back by slab_close only;
+ *          what is given is taken again first
+ * Threads  one owner, no locks
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SLAB_SEGMENT_BITS = 10, SLAB_SEGMENT_COUNT = 1 << SLAB_SEGMENT_BITS };
+
+struct slab {
+    char **segments;
+    size_t item_bytes; /* a multiple of 16; segments start on a cache line */
+    uint32_t segment_count;
+    uint32_t segment_max;
+    uint32_t free_first;
+    uint32_t used_count; /* ever handed out, so the next fresh reference is one more */
+    uint32_t live_count;
+};
+
+/* item_bytes >= 16. */
+void slab_open(struct slab *slab, size_t item_bytes);
+void slab_close(struct slab *slab);
+/* Zeroed. Never 0. */
+uint32_t slab_take(struct slab *slab);
+void slab_give(struct slab *slab, uint32_t reference);
+
+static inline void *slab_at(const struct slab *slab, uint32_t reference)
+{
+    uint32_t index = reference - 1;
+
+    return slab->segments[index >> SLAB_SEGMENT_BITS] +
+           (index & (SLAB_SEGMENT_COUNT - 1)) * slab->item_bytes;
+}
+#endif
