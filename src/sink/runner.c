@@ -852,9 +852,7 @@ void sink_runner_stop(struct sink_runner *runner)
 
 bool sink_runner_is_ready(const struct sink_runner *runner)
 {
-    enum phase phase = phase_of(runner);
-
-    return phase == PHASE_LIVE || phase == PHASE_WAITING;
+    return phase_of(runner) != PHASE_FAILED;
 }
 
 bool sink_runner_has_failed(const struct sink_runner *runner)
