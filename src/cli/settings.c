@@ -99,6 +99,8 @@ const struct option_table *const *settings_tables(void)
         tables[count++] = engine[i];
     tables[count++] = &sink_option_table;
     tables[count++] = &postgres_option_table;
+    tables[count++] = &notify_option_table;
+    tables[count++] = &http_option_table;
     tables[count++] = &log_option_table;
     assert(count < TABLES_MAX);
     tables[count] = NULL;
@@ -151,9 +153,12 @@ static void choose_roles(const struct settings_request *request, struct settings
                                 : NULL;
 
     bool has_postgres = postgres_is_configured(&settings->postgres);
+    bool has_channel = notify_is_configured(&settings->notify, NOTIFY_SLACK) ||
+                       notify_is_configured(&settings->notify, NOTIFY_EMAIL);
 
     if (text == NULL) {
-        settings->roles = ROLE_PROCESSOR | (has_postgres ? ROLE_POSTGRES : 0u);
+        settings->roles =
+            ROLE_PROCESSOR | (has_postgres ? ROLE_POSTGRES : 0u) | (has_channel ? ROLE_NOTIFY : 0u);
         return;
     }
     read_roles(settings, text, at);
@@ -162,6 +167,10 @@ static void choose_roles(const struct settings_request *request, struct settings
     if ((settings->roles & ROLE_POSTGRES) != 0 && !has_postgres)
         complain(&settings->complaints, at,
                  "roles: postgres has no database; set WEIR_POSTGRES_URL, or postgres.url_file");
+    if ((settings->roles & ROLE_NOTIFY) != 0 && !has_channel)
+        complain(&settings->complaints, at,
+                 "roles: notify has no channel; set SLACK_WEBHOOK_URL, or EMAIL_API_KEY and "
+                 "ADMIN_EMAIL, or see section notify (weir config)");
 }
 
 /* ---- the file ---- */
@@ -278,31 +287,36 @@ static void read_engine(const struct settings_request *request, struct settings 
         engine_config_create(settings->root, rules, yaml_parse_text, &settings->complaints);
 }
 
+static void read_table(struct settings *settings, const struct option_table *table, void *values)
+{
+    option_read(table, tree_get(settings->root, table->section), values, settings->arena,
+                &settings->complaints);
+}
+
 static void read_parts(const struct settings_request *request, struct settings *settings)
 {
-    const struct tree *root = settings->root;
-    struct arena *arena = settings->arena;
-    struct complaints *complaints = &settings->complaints;
-
-    if ((request->parts & SETTINGS_KAFKA) != 0) {
-        kafka_options_read(root, &settings->kafka, arena, complaints);
-        if (request->embedded != NULL)
-            kafka_options_embed(&settings->kafka, request->embedded, arena);
-    }
+    if ((request->parts & SETTINGS_KAFKA) != 0)
+        kafka_options_read(settings->root, &settings->kafka, settings->arena,
+                           &settings->complaints);
     if ((request->parts & SETTINGS_CODEC) != 0)
-        option_read(&codec_option_table, tree_get(root, codec_option_table.section),
-                    &settings->codec, arena, complaints);
+        read_table(settings, &codec_option_table, &settings->codec);
     if ((request->parts & SETTINGS_PIPELINE) != 0)
-        option_read(&pipeline_option_table, tree_get(root, pipeline_option_table.section),
-                    &settings->pipeline, arena, complaints);
+        read_table(settings, &pipeline_option_table, &settings->pipeline);
     if ((request->parts & SETTINGS_SINKS) != 0) {
-        option_read(&sink_option_table, tree_get(root, sink_option_table.section), &settings->sink,
-                    arena, complaints);
-        option_read(&postgres_option_table, tree_get(root, postgres_option_table.section),
-                    &settings->postgres, arena, complaints);
+        read_table(settings, &sink_option_table, &settings->sink);
+        read_table(settings, &postgres_option_table, &settings->postgres);
+        read_table(settings, &notify_option_table, &settings->notify);
+        notify_check(&settings->notify, &settings->complaints);
     }
+    if ((request->parts & SETTINGS_HTTP) != 0)
+        read_table(settings, &http_option_table, &settings->http);
     if ((request->parts & SETTINGS_ENGINE) != 0)
         read_engine(request, settings);
+    if (request->embedded != NULL) {
+        kafka_options_embed(&settings->kafka, request->embedded, settings->arena);
+        /* An embedded broker keeps no positions of a transaction. */
+        settings->pipeline.guarantee = GUARANTEE_AT_LEAST_ONCE;
+    }
 }
 
 void settings_read(const struct settings_request *request, struct settings *settings)
@@ -320,6 +334,30 @@ void settings_read(const struct settings_request *request, struct settings *sett
     choose_roles(request, settings);
     if (settings->process.workers == 0)
         settings->process.workers = sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+int64_t settings_partition_bytes_max(const struct settings *settings)
+{
+    const struct option_table *const *tables = engine_option_tables();
+    struct complaints unheard; /* they were heard when the engine read the same */
+    int64_t sum = 0;
+
+    complaints_init(&unheard, settings->arena);
+    for (size_t i = 0; tables[i] != NULL; i++) {
+        char *values = arena_alloc(settings->arena, tables[i]->bytes);
+        option_read(tables[i], tree_get(settings->root, tables[i]->section), values,
+                    settings->arena, &unheard);
+        for (size_t j = 0; j < tables[i]->count; j++) {
+            const struct option *option = &tables[i]->options[j];
+            bool is_of_partition = option->type == OPTION_BYTES && option->unit != NULL &&
+                                   strcmp(option->unit, "a partition") == 0;
+            int64_t bytes = 0;
+            if (is_of_partition)
+                memcpy(&bytes, values + option->offset, sizeof bytes);
+            sum += bytes;
+        }
+    }
+    return sum;
 }
 
 struct placed {

@@ -21,7 +21,9 @@
 #include "codec/codec.h"
 #include "engine/engine.h"
 #include "kafka/kafka.h"
+#include "ops/http.h"
 #include "pipeline/pipeline.h"
+#include "sink/notify.h"
 #include "sink/postgres.h"
 #include "sink/runner.h"
 
@@ -62,6 +64,8 @@ struct settings {
     struct pipeline_options pipeline;
     struct sink_options sink;
     struct postgres_options postgres;
+    struct notify_options notify;
+    struct http_options http;
     struct engine_config *engine_config;
     uint32_t roles; /* enum role, a bit each */
 };
@@ -98,7 +102,9 @@ void settings_read(const struct settings_request *request, struct settings *sett
 int settings_open(const struct settings_request *request, struct settings *settings);
 void settings_close(struct settings *settings);
 
-/* Prints all complaints, one a line, and how many there are. */
+/* The most that the state of one partition may take, all options of the engine together. */
+int64_t settings_partition_bytes_max(const struct settings *settings);
+/* Prints all complaints on standard error, one a line, by place. */
 void settings_print_complaints(const struct settings *settings);
 /* All tables, in the order of the reference; ends in NULL. */
 const struct option_table *const *settings_tables(void);

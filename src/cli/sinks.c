@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/json_writer.h"
 #include "kafka/kafka.h"
+#include "sink/notify.h"
 #include "sink/postgres.h"
 #include "sink/runner.h"
 
@@ -16,11 +17,23 @@ enum { DESTINATIONS_MAX = 8 };
 struct destination {
     enum role role;
     const char *name;
+    bool (*is_configured)(const struct settings *settings);
+    /* `group` is the consumer group whose records it gets. */
     enum status (*create)(const struct host *host, const char *group, void **object,
                           struct failure *failure);
     struct delivery (*delivery)(void *object);
     void (*destroy)(void *object);
 };
+
+static uint64_t choose_seed(const struct host *host)
+{
+    return hash_mix((uint64_t)clock_wall_ms(host->clock), (uint64_t)getpid());
+}
+
+static bool has_postgres(const struct settings *settings)
+{
+    return postgres_is_configured(&settings->postgres);
+}
 
 static enum status create_postgres(const struct host *host, const char *group, void **object,
                                    struct failure *failure)
@@ -48,8 +61,63 @@ static void destroy_postgres(void *object)
     postgres_destroy(object);
 }
 
+static bool has_slack(const struct settings *settings)
+{
+    return notify_is_configured(&settings->notify, NOTIFY_SLACK);
+}
+
+static bool has_email(const struct settings *settings)
+{
+    return notify_is_configured(&settings->notify, NOTIFY_EMAIL);
+}
+
+static void *create_channel(const struct host *host, enum notify_channel channel)
+{
+    struct notify_setup setup = {
+        .options = &host->settings->notify,
+        .sink = &host->settings->sink,
+        .channel = channel,
+        .clock = host->clock,
+        .metrics = host->metrics,
+        .seed = choose_seed(host),
+    };
+
+    return notify_create(&setup);
+}
+
+static enum status create_slack(const struct host *host, const char *group, void **object,
+                                struct failure *failure)
+{
+    (void)group;
+    (void)failure;
+    *object = create_channel(host, NOTIFY_SLACK);
+    return STATUS_OK;
+}
+
+static enum status create_email(const struct host *host, const char *group, void **object,
+                                struct failure *failure)
+{
+    (void)group;
+    (void)failure;
+    *object = create_channel(host, NOTIFY_EMAIL);
+    return STATUS_OK;
+}
+
+static struct delivery deliver_to_channel(void *object)
+{
+    return notify_delivery(object);
+}
+
+static void destroy_channel(void *object)
+{
+    notify_destroy(object);
+}
+
 static const struct destination destinations[] = {
-    {ROLE_POSTGRES, "postgres", create_postgres, deliver_to_postgres, destroy_postgres},
+    {ROLE_POSTGRES, "postgres", has_postgres, create_postgres, deliver_to_postgres,
+     destroy_postgres},
+    {ROLE_NOTIFY, "notify-slack", has_slack, create_slack, deliver_to_channel, destroy_channel},
+    {ROLE_NOTIFY, "notify-email", has_email, create_email, deliver_to_channel, destroy_channel},
 };
 enum { DESTINATION_COUNT = sizeof destinations / sizeof destinations[0] };
 
@@ -120,7 +188,7 @@ static enum status open_sink(struct sinks *sinks, struct sink *sink, struct fail
         .codec = sink->codec,
         .clock = host->clock,
         .metrics = host->metrics,
-        .seed = hash_mix((uint64_t)clock_wall_ms(host->clock), (uint64_t)getpid()),
+        .seed = choose_seed(host),
     };
     status = sink_runner_open(&sink->setup, &sink->runner, failure);
     if (status == STATUS_OK)
@@ -141,7 +209,8 @@ enum status sinks_open(const struct host *host, struct sinks **out, struct failu
     sinks->host = host;
     sinks->arena = arena_create(4096);
     for (size_t i = 0; i < DESTINATION_COUNT && status == STATUS_OK; i++) {
-        if ((host->settings->roles & (uint32_t)destinations[i].role) == 0)
+        if ((host->settings->roles & (uint32_t)destinations[i].role) == 0 ||
+            !destinations[i].is_configured(host->settings))
             continue;
         struct sink *sink = &sinks->at[sinks->count++];
         sink->destination = &destinations[i];
