@@ -8,8 +8,9 @@
 #include "base/json_writer.h"
 #include "sink/alert_text.h"
 
-/* Lines of a message: 76 letters of base64 (RFC 2045), 75 of an encoded word (RFC 2047). */
-enum { BASE64_LINE_BYTES = 57, WORD_BYTES_MAX = 45, SUBJECT_BYTES_MAX = 200 };
+/* Lines of quoted-printable (RFC 2045); bytes in an encoded word (RFC 2047), which makes 75
+ * letters with its marks. */
+enum { LINE_BYTES_MAX = 76, WORD_BYTES_MAX = 45, SUBJECT_BYTES_MAX = 200 };
 
 static void put_text(struct byte_writer *out, const char *text)
 {
@@ -59,18 +60,41 @@ struct view email_html_escape(struct view text, struct arena *arena)
     return finish(&writer, arena);
 }
 
+/* One line: every control character is a space, and what is not UTF-8 a U+FFFD. */
+static struct view one_line(struct view text, uint32_t bytes_max, struct arena *arena)
+{
+    struct byte_writer writer;
+
+    byte_writer_init(&writer);
+    for (uint32_t i = 0; i < text.size;) {
+        uint32_t length = view_rune_size(text.data + i, text.size - i);
+        unsigned char letter = (unsigned char)text.data[i];
+
+        if (writer.size + (length > 0 ? length : 3) > bytes_max)
+            break;
+        if (length == 0)
+            put_text(&writer, "\xEF\xBF\xBD");
+        else if (letter < ' ' || letter == 0x7F)
+            byte_put_u8(&writer, ' ');
+        else
+            byte_put(&writer, text.data + i, length);
+        i += length > 0 ? length : 1;
+    }
+    return finish(&writer, arena);
+}
+
 static struct view plain_body(const struct alert_text *text, struct arena *arena)
 {
     struct byte_writer writer;
 
     byte_writer_init(&writer);
-    put_view(&writer, text->title);
+    put_view(&writer, one_line(text->title, UINT32_MAX, arena));
     put_text(&writer, "\r\n\r\n");
-    put_view(&writer, text->message);
+    put_view(&writer, one_line(text->message, UINT32_MAX, arena));
     put_text(&writer, "\r\n\r\n");
     for (uint32_t i = 0; i < text->fact_count; i++) {
         byte_print(&writer, "%-16s ", text->facts[i].label);
-        put_view(&writer, text->facts[i].value);
+        put_view(&writer, one_line(text->facts[i].value, UINT32_MAX, arena));
         put_text(&writer, "\r\n");
     }
     return finish(&writer, arena);
@@ -99,29 +123,6 @@ static struct view html_body(const struct result *alert, const struct alert_text
         put_text(&writer, "</td></tr>\r\n");
     }
     put_text(&writer, "</table>\r\n</body></html>\r\n");
-    return finish(&writer, arena);
-}
-
-/* One line: every control character is a space, and what is not UTF-8 a U+FFFD. */
-static struct view one_line(struct view text, uint32_t bytes_max, struct arena *arena)
-{
-    struct byte_writer writer;
-
-    byte_writer_init(&writer);
-    for (uint32_t i = 0; i < text.size;) {
-        uint32_t length = view_rune_size(text.data + i, text.size - i);
-        unsigned char letter = (unsigned char)text.data[i];
-
-        if (writer.size + (length > 0 ? length : 3) > bytes_max)
-            break;
-        if (length == 0)
-            put_text(&writer, "\xEF\xBF\xBD");
-        else if (letter < ' ' || letter == 0x7F)
-            byte_put_u8(&writer, ' ');
-        else
-            byte_put(&writer, text.data + i, length);
-        i += length > 0 ? length : 1;
-    }
     return finish(&writer, arena);
 }
 
@@ -287,19 +288,47 @@ static void put_date(struct byte_writer *out, int64_t now_ms)
                parts.tm_min, parts.tm_sec);
 }
 
+/* Quoted-printable (RFC 2045, 6.7): readable as it stands, and pure ASCII in short lines
+ * whatever the text. */
+static void put_quoted(struct byte_writer *out, struct view body)
+{
+    uint32_t column = 0;
+
+    for (uint32_t i = 0; i < body.size; i++) {
+        unsigned char letter = (unsigned char)body.data[i];
+        bool is_line_end = letter == '\r' && i + 1 < body.size && body.data[i + 1] == '\n';
+        bool is_before_end = i + 1 == body.size || body.data[i + 1] == '\r';
+        bool is_blank = letter == ' ' || letter == '\t';
+
+        if (is_line_end) {
+            put_text(out, "\r\n");
+            column = 0;
+            i++;
+            continue;
+        }
+        if (column > LINE_BYTES_MAX - 4) {
+            put_text(out, "=\r\n");
+            column = 0;
+        }
+        if ((letter > ' ' && letter <= '~' && letter != '=') || (is_blank && !is_before_end)) {
+            byte_put_u8(out, letter);
+            column++;
+        } else {
+            byte_print(out, "=%02X", letter);
+            column += 3;
+        }
+    }
+    put_text(out, "\r\n");
+}
+
 static void put_part(struct byte_writer *out, const char *boundary, const char *type,
                      struct view body)
 {
     byte_print(out,
                "--%s\r\nContent-Type: %s; charset=utf-8\r\n"
-               "Content-Transfer-Encoding: base64\r\n\r\n",
+               "Content-Transfer-Encoding: quoted-printable\r\n\r\n",
                boundary, type);
-    for (uint32_t i = 0; i < body.size; i += BASE64_LINE_BYTES) {
-        uint32_t left = body.size - i;
-
-        put_base64(out, body.data + i, left < BASE64_LINE_BYTES ? left : BASE64_LINE_BYTES);
-        put_text(out, "\r\n");
-    }
+    put_quoted(out, body);
 }
 
 static void put_recipients(struct byte_writer *out, const struct email_address *address)

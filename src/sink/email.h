@@ -5,7 +5,8 @@
  *
  * Both carry the same subject, plain text and HTML. Values are escaped in HTML; a
  * control character in a header becomes a space, so that no value can add a header
- * (RFC 5322, 2.2); words that are not ASCII are encoded (RFC 2047), bodies are base64.
+ * (RFC 5322, 2.2); words that are not ASCII are encoded (RFC 2047), and so are
+ * bodies (quoted-printable, RFC 2045).
  * The Message-ID comes from the alert: a message sent twice is one message.
  *
  * Pure: time comes as data.
@@ -33,7 +34,7 @@ void email_write_message(const struct result *alert, const struct email_address 
 
 /* The parts, for tests. */
 struct view email_html_escape(struct view text, struct arena *arena);
-/* A header's value on one or more folded lines, without the name's `prefix_bytes`. */
+/* A header of one value, folded where it is long. */
 void email_put_header(struct byte_writer *out, const char *name, struct view value);
 struct view email_message_id(const struct result *alert, struct arena *arena);
 #endif

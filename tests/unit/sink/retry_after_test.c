@@ -31,8 +31,7 @@ static void is_bounded(void **state)
     assert_int_equal(read_line("Retry-After: 99999999999999"), RETRY_AFTER_MOST_MS);
     assert_int_equal(read_line("Retry-After: 9223372036854775807"), RETRY_AFTER_MOST_MS);
     assert_int_equal(read_line("X-RateLimit-Reset: 9223372036854775807"), RETRY_AFTER_MOST_MS);
-    assert_int_equal(read_line("Retry-After: Sun, 06 Nov 2094 08:49:37 GMT"),
-                     RETRY_AFTER_MOST_MS);
+    assert_int_equal(read_line("Retry-After: Sun, 06 Nov 2094 08:49:37 GMT"), RETRY_AFTER_MOST_MS);
 }
 
 static void what_says_nothing_is_nothing(void **state)
