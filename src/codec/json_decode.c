@@ -672,35 +672,43 @@ static size_t value_bytes(const struct layout_field *field)
     return 0;
 }
 
-/* The field that the name under the cursor means, NULL for an unknown one; past the colon.
- * `hint` is the field expected here. False: broken. */
-static inline bool read_name(struct scan *scan, const struct layout *layout, uint32_t hint,
-                             const struct layout_field **field)
+/* Any name, in any writing. */
+static bool read_other_name(struct scan *scan, const struct layout *layout,
+                            const struct layout_field **field)
 {
-    const struct layout_field *expected = &layout->fields[hint];
     struct view name;
 
     if (peek(scan) != '"') {
         broken(scan, "expected a name in quotes");
         return false;
     }
-    if (hint < layout->field_count && scan->end - scan->at > expected->name_size + 2 &&
-        memcmp(scan->at + 1, expected->field->name, expected->name_size) == 0 &&
-        scan->at[expected->name_size + 1] == '"') {
-        scan->at += expected->name_size + 2;
-        *field = expected;
-    } else {
-        if (scan_text(scan, &name) != VALUE_GOOD)
-            return false;
-        const uint32_t index = layout_find(layout, name);
-        *field = index < layout->field_count ? &layout->fields[index] : NULL;
-    }
+    if (scan_text(scan, &name) != VALUE_GOOD)
+        return false;
+    const uint32_t index = layout_find(layout, name);
+    *field = index < layout->field_count ? &layout->fields[index] : NULL;
     if (peek(scan) != ':') {
         broken(scan, "expected a colon");
         return false;
     }
     scan->at++;
     return true;
+}
+
+/* The field that the name under the cursor means, NULL for an unknown one; past the colon.
+ * `hint` is the field expected here. False: broken. */
+static inline bool read_name(struct scan *scan, const struct layout *layout, uint32_t hint,
+                             const struct layout_field **field)
+{
+    skip_space(scan);
+    if (hint < layout->field_count && scan->end - scan->at >= 17 && *scan->at == '"') {
+        const uint32_t size = layout_match_name(&layout->fields[hint], scan->at + 1, scan->end);
+        if (size > 0) {
+            scan->at += size + 1;
+            *field = &layout->fields[hint];
+            return true;
+        }
+    }
+    return read_other_name(scan, layout, field);
 }
 
 /* Which fields of an object were given, and which of them are bad, and where. */

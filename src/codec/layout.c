@@ -60,6 +60,20 @@ static void set_limits(struct layout_field *to, const struct field *field)
         to->count_max = (uint32_t)field->most;
 }
 
+/* NAME": or what of it fits. */
+static void set_name(struct layout_field *to, const char *name)
+{
+    char text[16] = "", mask[16] = "";
+
+    to->name_size = (uint32_t)strlen(name);
+    for (uint32_t i = 0; i < sizeof text && i < to->name_size + 2; i++) {
+        text[i] = i < to->name_size ? name[i] : i == to->name_size ? '"' : ':';
+        mask[i] = (char)0xFF;
+    }
+    memcpy(to->name_words, text, sizeof text);
+    memcpy(to->name_masks, mask, sizeof mask);
+}
+
 const struct layout *layout_create(const struct shape *shape, struct arena *arena)
 {
     struct layout *layout =
@@ -75,7 +89,7 @@ const struct layout *layout_create(const struct shape *shape, struct arena *aren
         to->field = field;
         to->type = field->type;
         to->offset = (uint32_t)field->offset;
-        to->name_size = (uint32_t)strlen(field->name);
+        set_name(to, field->name);
         set_limits(to, field);
         for (; field->choices != NULL && field->choices[to->choice_count] != NULL;)
             to->choice_count++;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/view.h"
@@ -24,6 +25,8 @@ struct layout_field {
     enum field_type type;
     uint32_t offset;
     uint32_t name_size;
+    uint64_t name_words[2]; /* the first 16 bytes of NAME": as they stand in a message */
+    uint64_t name_masks[2];
     uint32_t bytes_min, bytes_max; /* of a text, or of each text in a list or map */
     uint32_t count_min, count_max; /* of a list or map */
     uint32_t choice_count;
@@ -32,6 +35,24 @@ struct layout_field {
 };
 
 enum { LAYOUT_SLOT_COUNT = 256 };
+
+/* The length of NAME": when `at` begins with it, else 0. 16 bytes must be readable. */
+static inline uint32_t layout_match_name(const struct layout_field *field, const char *at,
+                                         const char *end)
+{
+    const uint32_t size = field->name_size + 2;
+    uint64_t words[2];
+
+    memcpy(words, at, sizeof words);
+    if ((((words[0] ^ field->name_words[0]) & field->name_masks[0]) |
+         ((words[1] ^ field->name_words[1]) & field->name_masks[1])) != 0)
+        return 0;
+    if (size > 16 &&
+        ((size_t)(end - at) < size || memcmp(at + 16, field->field->name + 16, size - 18) != 0 ||
+         at[size - 2] != '"' || at[size - 1] != ':'))
+        return 0;
+    return size;
+}
 
 struct layout {
     const struct shape *shape;

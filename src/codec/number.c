@@ -54,24 +54,26 @@ static inline bool is_digit(char letter)
     return (unsigned char)(letter - '0') <= 9;
 }
 
-/* Eight decimal digits, first one lowest in memory; false when one is none. Pairs,
- * then fours, then all eight are joined by multiplication. */
-static inline bool take_eight(const char *at, uint64_t *value)
+/* How many of the eight bytes at `at` are digits before one that is none, and their
+ * value. Pairs of digits, then fours, then all eight are joined by multiplication. */
+static inline uint32_t take_eight(const char *at, uint64_t *value)
 {
     uint64_t bytes;
 
     memcpy(&bytes, at, sizeof bytes);
-    bytes = le64toh(bytes);
-    if (((bytes & UINT64_C(0xF0F0F0F0F0F0F0F0)) |
-         (((bytes + UINT64_C(0x0606060606060606)) & UINT64_C(0xF0F0F0F0F0F0F0F0)) >> 4)) !=
-        UINT64_C(0x3333333333333333))
-        return false;
-    bytes -= UINT64_C(0x3030303030303030);
+    bytes = le64toh(bytes) ^ UINT64_C(0x3030303030303030);
+    const uint64_t others =
+        (((bytes & UINT64_C(0x7F7F7F7F7F7F7F7F)) + UINT64_C(0x7676767676767676)) | bytes) &
+        UINT64_C(0x8080808080808080);
+    const uint32_t count = others == 0 ? 8 : (uint32_t)__builtin_ctzll(others) / 8;
+    if (count == 0)
+        return 0;
+    bytes <<= 64 - 8 * count; /* zeros in front */
     bytes = bytes * 10 + (bytes >> 8);
     *value = (((bytes & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064)) +
               (((bytes >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001))) >>
              32;
-    return true;
+    return count;
 }
 
 struct digit_run {
@@ -83,26 +85,33 @@ struct digit_run {
 
 static inline const char *take_digits(const char *at, const char *end, struct digit_run *run)
 {
+    static const uint64_t powers[] = {1,      10,      100,      1000,     10000,
+                                      100000, 1000000, 10000000, 100000000};
     uint64_t eight;
 
-    for (;;) {
-        if (run->count > 0 && run->count + 8 <= DIGITS_MAX && end - at >= 8 &&
-            take_eight(at, &eight)) {
-            run->digits = run->digits * 100000000 + eight;
-            run->count += 8;
-            at += 8;
-        }
-        if (at == end || !is_digit(*at))
+    while (run->digits == 0 && at < end && *at == '0')
+        at++;
+    while (end - at >= 8 && run->count + 8 <= DIGITS_MAX) {
+        const uint32_t count = take_eight(at, &eight);
+        if (count == 0)
             return at;
-        const unsigned digit = (unsigned)(*at++ - '0');
+        run->digits = run->digits * powers[count] + eight;
+        run->count += count;
+        at += count;
+        if (count < 8)
+            return at;
+    }
+    for (; at < end && is_digit(*at); at++) {
+        const unsigned digit = (unsigned)(*at - '0');
         if (run->count < DIGITS_MAX) {
             run->digits = run->digits * 10 + digit;
-            run->count += run->digits != 0;
+            run->count++;
         } else {
             run->dropped += run->dropped < EXPONENT_LIMIT;
             run->is_exact &= digit == 0;
         }
     }
+    return at;
 }
 
 /* e [+-] digits; huge ones are cut to what is far out of range anyway. */

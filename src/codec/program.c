@@ -56,14 +56,18 @@ enum step_code {
 
 struct step {
     uint8_t code;
-    uint8_t bit;                      /* number of the field in its record */
-    uint16_t null;                    /* STEP_OPTIONAL: the branch of null */
-    uint32_t target;                  /* step to jump to, or subroutine */
-    uint32_t count;                   /* branches, symbols, bytes of a fixed */
-    uint32_t least;                   /* bytes that an item takes at least */
-    int64_t per_ms;                   /* STEP_FINE_TIME */
+    uint8_t bit;     /* number of the field in its record */
+    uint16_t null;   /* STEP_OPTIONAL: the branch of null */
+    uint32_t offset; /* of the value in the record */
+    uint32_t target; /* step to jump to, or subroutine */
+    uint32_t count;  /* branches, symbols, bytes of a fixed; STEP_LIST: 1 if items are wrapped */
     const struct layout_field *field; /* NULL while skipping */
     union {
+        struct {
+            uint32_t bytes_min, bytes_span; /* of a text: the least, and how many more */
+        };
+        uint32_t least;             /* bytes that an item of a list takes at least */
+        int64_t per_ms;             /* STEP_FINE_TIME */
         const int32_t *choices;     /* by symbol; -1: none of ours */
         const uint32_t *targets;    /* by branch */
         const struct view *symbols; /* by number */
@@ -115,6 +119,8 @@ static struct step *emit(struct compiler *compiler, enum step_code code,
     }
     struct step *step = &compiler->steps[compiler->count++];
     *step = (struct step){.code = (uint8_t)code, .field = field};
+    if (field != NULL)
+        step->offset = field->offset;
     return step;
 }
 
@@ -275,6 +281,14 @@ static void compile_record(struct compiler *compiler, const struct schema *write
         compiler->steps[record + 1].target = compiler->count;
 }
 
+static void emit_text(struct compiler *compiler, const struct layout_field *field)
+{
+    struct step *step = emit(compiler, STEP_TEXT, field);
+
+    step->bytes_min = field->bytes_min;
+    step->bytes_span = field->bytes_max - field->bytes_min;
+}
+
 static bool can_read(const struct schema *writer, const struct layout_field *field);
 static void compile_value(struct compiler *compiler, const struct schema *writer,
                           const struct layout_field *field, uint8_t bit);
@@ -314,7 +328,7 @@ static void compile_list(struct compiler *compiler, const struct schema *writer,
         item->name.offset = offsetof(struct pair, name);
         item->value.offset = is_map ? offsetof(struct pair, value) : 0;
         if (is_map)
-            emit(compiler, STEP_TEXT, &item->name);
+            emit_text(compiler, &item->name);
         compile_value(compiler, writer->item, &item->value, 1);
         emit(compiler, STEP_END, NULL);
     }
@@ -400,7 +414,11 @@ static void compile_plain(struct compiler *compiler, const struct schema *writer
 
     switch (field->type) {
     case FIELD_TEXT:
-        step = emit(compiler, writer->kind == SCHEMA_ENUM ? STEP_SYMBOL : STEP_TEXT, field);
+        if (writer->kind != SCHEMA_ENUM) {
+            emit_text(compiler, field);
+            break;
+        }
+        step = emit(compiler, STEP_SYMBOL, field);
         step->symbols = writer->symbols;
         step->count = writer->symbol_count;
         break;
@@ -550,9 +568,10 @@ enum codec_error program_compile(const struct layout *layout, const struct schem
 
 /* ---- the machine --------------------------------------------------------------- */
 
+/* Every function that reads takes the next byte and returns the one behind what it
+ * read, or NULL when it gave up: so the cursor stays in a register. */
 struct machine {
     const struct step *steps;
-    const char *at;
     const char *start;
     const char *end;
     struct arena *arena;
@@ -561,252 +580,293 @@ struct machine {
     uint32_t calls;
 };
 
-static size_t offset_of(const struct machine *machine, const char *at)
-{
-    return (size_t)(at - machine->start);
-}
-
-/* A step that fails says so through its field. */
-static bool fail(struct machine *machine, const struct step *step, const char *expected)
+/* The place that a step reads to blame; inside a list the trail stands there already. */
+static void stand_at(struct machine *machine, const struct step *step)
 {
     struct trail_step *place = &machine->trail.steps[machine->trail.level];
 
     if (place->index < 0)
         place->field = step->field != NULL ? step->field->field : NULL;
-    reason_set(machine->reason, CODEC_ERROR_SYNTAX, &machine->trail,
-               offset_of(machine, machine->at), "%s", expected);
-    return false;
+}
+
+static const char *fail(struct machine *machine, const struct step *step, const char *at,
+                        const char *expected)
+{
+    stand_at(machine, step);
+    reason_set(machine->reason, CODEC_ERROR_SYNTAX, &machine->trail, (size_t)(at - machine->start),
+               "%s", expected);
+    return NULL;
 }
 
 typedef enum codec_error refuse_fn(const struct layout_field *field, const struct trail *trail,
                                    size_t offset, struct codec_reason *reason);
 
-static bool refuse(struct machine *machine, const struct step *step, refuse_fn *refuse_field)
+static const char *refuse(struct machine *machine, const struct step *step, const char *at,
+                          refuse_fn *refuse_field)
 {
-    struct trail_step *place = &machine->trail.steps[machine->trail.level];
-
-    if (place->index < 0)
-        place->field = step->field->field;
-    refuse_field(step->field, &machine->trail, offset_of(machine, machine->at), machine->reason);
-    return false;
+    stand_at(machine, step);
+    refuse_field(step->field, &machine->trail, (size_t)(at - machine->start), machine->reason);
+    return NULL;
 }
 
-static bool refuse_encoding(struct machine *machine, const struct step *step)
+static const char *refuse_encoding(struct machine *machine, const struct step *step, const char *at)
 {
-    fail(machine, step, "expected valid UTF-8 without U+0000");
+    fail(machine, step, at, "expected valid UTF-8 without U+0000");
     machine->reason->error = CODEC_ERROR_ENCODING;
-    return false;
+    return NULL;
 }
 
 /* At most ten bytes, at most 64 bits. */
-static bool take_varint_slowly(struct machine *machine, uint64_t *value)
+static const char *take_varint_slowly(const char *at, const char *end, uint64_t *value)
 {
     uint64_t sum = 0;
 
-    for (uint32_t shift = 0; shift < 70 && machine->at < machine->end; shift += 7) {
-        const uint8_t byte = (uint8_t)*machine->at++;
+    for (uint32_t shift = 0; shift < 70 && at < end; shift += 7) {
+        const uint8_t byte = (uint8_t)*at++;
         if (shift == 63 && byte > 1)
-            return false;
+            return NULL;
         sum |= (uint64_t)(byte & 0x7F) << shift;
         if (byte < 0x80) {
             *value = sum;
-            return true;
+            return at;
         }
     }
-    return false;
+    return NULL;
 }
 
-static inline bool take_varint(struct machine *machine, uint64_t *value)
+/* Up to eight bytes at once: the first byte without its top bit is the last one, and the
+ * groups of seven bits move together in three steps. */
+static const char *take_varint(const char *at, const char *end, uint64_t *value)
 {
-    if (machine->at < machine->end && (uint8_t)*machine->at < 0x80) {
-        *value = (uint8_t)*machine->at++;
-        return true;
-    }
-    return take_varint_slowly(machine, value);
+    uint64_t bytes;
+
+    if (end - at < 8)
+        return take_varint_slowly(at, end, value);
+    memcpy(&bytes, at, sizeof bytes);
+    bytes = le64toh(bytes);
+    const uint64_t stops = ~bytes & UINT64_C(0x8080808080808080);
+    if (stops == 0)
+        return take_varint_slowly(at, end, value);
+    bytes &= (stops ^ (stops - 1)) & UINT64_C(0x7F7F7F7F7F7F7F7F);
+    bytes = (bytes & UINT64_C(0x007F007F007F007F)) | ((bytes & UINT64_C(0x7F007F007F007F00)) >> 1);
+    bytes = (bytes & UINT64_C(0x00003FFF00003FFF)) | ((bytes & UINT64_C(0x3FFF00003FFF0000)) >> 2);
+    *value = (bytes & UINT64_C(0x000000000FFFFFFF)) | ((bytes & UINT64_C(0x0FFFFFFF00000000)) >> 4);
+    return at + __builtin_ctzll(stops) / 8 + 1;
 }
 
-static inline bool take_long(struct machine *machine, int64_t *value)
+/* Most lengths, branches and small numbers are one byte: that much is worth its place in
+ * every caller. */
+__attribute__((always_inline)) static inline const char *take_long(const char *at, const char *end,
+                                                                   int64_t *value)
 {
     uint64_t raw;
 
-    if (!take_varint(machine, &raw))
-        return false;
+    if (at < end && (uint8_t)*at < 0x80) {
+        raw = (uint8_t)*at++;
+    } else {
+        at = take_varint(at, end, &raw);
+        if (at == NULL)
+            return NULL;
+    }
     *value = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
-    return true;
+    return at;
 }
 
 /* A length and its bytes. */
-static inline bool take_bytes(struct machine *machine, struct view *bytes)
+static inline const char *take_bytes(const char *at, const char *end, struct view *bytes)
 {
     int64_t size;
 
-    if (!take_long(machine, &size) || (uint64_t)size > (uint64_t)(machine->end - machine->at))
-        return false;
-    *bytes = (struct view){machine->at, (uint32_t)size};
-    machine->at += size;
-    return true;
+    at = take_long(at, end, &size);
+    if (at == NULL || (uint64_t)size > (uint64_t)(end - at))
+        return NULL;
+    *bytes = (struct view){at, (uint32_t)size};
+    return at + size;
 }
 
-static inline bool take_fixed(struct machine *machine, void *to, size_t size)
+static inline const char *read_text(struct machine *machine, const struct step *step,
+                                    const char *at, struct view *to)
 {
-    if ((size_t)(machine->end - machine->at) < size)
-        return false;
-    memcpy(to, machine->at, size);
-    machine->at += size;
-    return true;
-}
-
-static inline bool run_text(struct machine *machine, const struct step *step, struct view *to)
-{
-    const struct layout_field *field = step->field;
+    const char *const end = machine->end;
     struct view text;
+    const char *const next = take_bytes(at, end, &text);
 
-    if (!take_bytes(machine, &text))
-        return fail(machine, step, "expected a text inside the message");
-    if (text.size - field->bytes_min > field->bytes_max - field->bytes_min)
-        return refuse(machine, step, layout_refuse_bytes);
-    if (!lanes_is_clean(text.data, text.size, (size_t)(machine->end - text.data)))
-        return refuse_encoding(machine, step);
+    if (next == NULL)
+        return fail(machine, step, at, "expected a text inside the message");
+    if (text.size - step->bytes_min > step->bytes_span)
+        return refuse(machine, step, at, layout_refuse_bytes);
+    if (!lanes_is_clean(text.data, text.size, (size_t)(end - text.data)))
+        return refuse_encoding(machine, step, at);
     *to = text;
-    return true;
+    return next;
 }
 
-static bool run_symbol(struct machine *machine, const struct step *step, struct view *to)
+static const char *read_symbol(struct machine *machine, const struct step *step, const char *at,
+                               struct view *to)
 {
     int64_t number;
+    const char *const next = take_long(at, machine->end, &number);
 
-    if (!take_long(machine, &number) || (uint64_t)number >= step->count)
-        return fail(machine, step, "expected the number of a symbol");
+    if (next == NULL || (uint64_t)number >= step->count)
+        return fail(machine, step, at, "expected the number of a symbol");
     *to = step->symbols[number];
     if (to->size < step->field->bytes_min || to->size > step->field->bytes_max)
-        return refuse(machine, step, layout_refuse_bytes);
-    return true;
+        return refuse(machine, step, at, layout_refuse_bytes);
+    return next;
 }
 
-static inline bool run_int(struct machine *machine, const struct step *step, int64_t *to)
+static inline const char *read_int(struct machine *machine, const struct step *step, const char *at,
+                                   int64_t *to)
 {
     int64_t value;
+    const char *const next = take_long(at, machine->end, &value);
 
-    if (!take_long(machine, &value))
-        return fail(machine, step, "expected a whole number");
+    if (next == NULL)
+        return fail(machine, step, at, "expected a whole number");
     if (step->code == STEP_FINE_TIME)
         value = value / step->per_ms - (value % step->per_ms < 0);
     if (value < step->field->int_min || value > step->field->int_max)
-        return refuse(machine, step, layout_refuse_number);
+        return refuse(machine, step, at, layout_refuse_number);
     *to = value;
-    return true;
+    return next;
 }
 
-static bool run_double(struct machine *machine, const struct step *step, double *to)
+static const char *take_float(const char *at, const char *end, double *value)
 {
+    uint32_t bits;
+    float narrow;
+
+    if (end - at < (ptrdiff_t)sizeof bits)
+        return NULL;
+    memcpy(&bits, at, sizeof bits);
+    bits = le32toh(bits);
+    memcpy(&narrow, &bits, sizeof narrow);
+    *value = narrow;
+    return at + sizeof bits;
+}
+
+static inline const char *take_double(const char *at, const char *end, double *value)
+{
+    uint64_t bits;
+
+    if (end - at < (ptrdiff_t)sizeof bits)
+        return NULL;
+    memcpy(&bits, at, sizeof bits);
+    bits = le64toh(bits);
+    memcpy(value, &bits, sizeof bits);
+    return at + sizeof bits;
+}
+
+static inline const char *read_double(struct machine *machine, const struct step *step,
+                                      const char *at, double *to)
+{
+    const char *next;
     double value = 0;
     int64_t whole = 0;
-    uint64_t bits = 0;
-    uint32_t short_bits = 0;
-    float narrow;
-    bool is_read;
 
-    if (step->code == STEP_INT_DOUBLE) {
-        is_read = take_long(machine, &whole);
-        value = (double)whole;
+    if (step->code == STEP_DOUBLE) {
+        next = take_double(at, machine->end, &value);
     } else if (step->code == STEP_FLOAT) {
-        is_read = take_fixed(machine, &short_bits, sizeof short_bits);
-        short_bits = le32toh(short_bits);
-        memcpy(&narrow, &short_bits, sizeof narrow);
-        value = narrow;
+        next = take_float(at, machine->end, &value);
     } else {
-        is_read = take_fixed(machine, &bits, sizeof bits);
-        bits = le64toh(bits);
-        memcpy(&value, &bits, sizeof value);
+        next = take_long(at, machine->end, &whole);
+        value = (double)whole;
     }
-    if (!is_read)
-        return fail(machine, step, "expected a number inside the message");
+    if (next == NULL)
+        return fail(machine, step, at, "expected a number inside the message");
     if (!(value >= step->field->double_min && value <= step->field->double_max))
-        return refuse(machine, step, layout_refuse_number);
+        return refuse(machine, step, at, layout_refuse_number);
     *to = value;
-    return true;
+    return next;
 }
 
-static bool run_bool(struct machine *machine, const struct step *step, bool *to)
+static const char *read_bool(struct machine *machine, const struct step *step, const char *at,
+                             bool *to)
 {
-    if (machine->at == machine->end || (uint8_t)*machine->at > 1)
-        return fail(machine, step, "expected true or false");
-    if (to != NULL)
-        *to = *machine->at != 0;
-    machine->at++;
-    return true;
+    if (at == machine->end || (uint8_t)*at > 1)
+        return fail(machine, step, at, "expected true or false");
+    *to = *at != 0;
+    return at + 1;
 }
 
-static bool run_choice(struct machine *machine, const struct step *step, int64_t *to)
+static const char *read_choice(struct machine *machine, const struct step *step, const char *at,
+                               int64_t *to)
 {
+    const char *next;
     int64_t number;
     struct view text;
 
     if (step->code == STEP_TEXT_CHOICE) {
-        if (!take_bytes(machine, &text))
-            return fail(machine, step, "expected a text inside the message");
+        next = take_bytes(at, machine->end, &text);
+        if (next == NULL)
+            return fail(machine, step, at, "expected a text inside the message");
         *to = layout_choice(step->field, text);
     } else {
-        if (!take_long(machine, &number) || (uint64_t)number >= step->count)
-            return fail(machine, step, "expected the number of a symbol");
+        next = take_long(at, machine->end, &number);
+        if (next == NULL || (uint64_t)number >= step->count)
+            return fail(machine, step, at, "expected the number of a symbol");
         *to = step->choices[number];
     }
-    return *to >= 0 || refuse(machine, step, layout_refuse_choice);
+    return *to >= 0 ? next : refuse(machine, step, at, layout_refuse_choice);
 }
 
-static bool run(struct machine *machine, uint32_t from, char *record, uint64_t *present);
+static const char *run(struct machine *machine, uint32_t from, const char *at, char *record,
+                       uint64_t *present);
 
 /* A subroutine, one level deeper. */
-static bool call(struct machine *machine, const struct step *step, char *record, uint64_t *present)
+static const char *call(struct machine *machine, const struct step *step, const char *at,
+                        char *record, uint64_t *present)
 {
     if (machine->calls == CALLS_MAX)
-        return fail(machine, step, "expected at most 64 levels of nesting");
+        return fail(machine, step, at, "expected at most 64 levels of nesting");
     machine->calls++;
-    const bool is_good = run(machine, step->target, record, present);
+    at = run(machine, step->target, at, record, present);
     machine->calls--;
-    return is_good;
+    return at;
 }
 
-/* The number of items in the next block; its size in bytes is not needed. Items that take
- * bytes are no more than the bytes that are left. */
-static bool take_block(struct machine *machine, const struct step *step, uint64_t *count,
-                       int64_t *bytes)
+/* The number of items in the next block, and its size in bytes if it says it, else -1. Items
+ * that take bytes are no more than the bytes that are left. */
+static const char *take_block(struct machine *machine, const struct step *step, const char *at,
+                              uint32_t least, uint64_t *count, int64_t *bytes)
 {
+    const char *const end = machine->end;
     int64_t number;
+    const char *next = take_long(at, end, &number);
 
     *bytes = -1;
-    if (!take_long(machine, &number))
-        return fail(machine, step, "expected the number of items");
+    if (next == NULL)
+        return fail(machine, step, at, "expected the number of items");
     if (number < 0) {
-        if (number == INT64_MIN || !take_long(machine, bytes) || *bytes < 0 ||
-            *bytes > machine->end - machine->at)
-            return fail(machine, step, "expected the size of a block");
+        next = number == INT64_MIN ? NULL : take_long(next, end, bytes);
+        if (next == NULL || *bytes < 0 || *bytes > end - next)
+            return fail(machine, step, at, "expected the size of a block");
         number = -number;
     }
     *count = (uint64_t)number;
-    if (step->least > 0 && *count > (uint64_t)(machine->end - machine->at) / step->least)
-        return fail(machine, step, "expected a number of items that the message can hold");
-    return true;
+    if (least > 0 && *count > (uint64_t)(end - next) / least)
+        return fail(machine, step, at, "expected a number of items that the message can hold");
+    return next;
 }
 
-static bool skip_list(struct machine *machine, const struct step *step)
+static const char *skip_list(struct machine *machine, const struct step *step, const char *at)
 {
     for (;;) {
-        uint64_t count;
+        uint64_t count, unused;
         int64_t bytes;
-        if (!take_block(machine, step, &count, &bytes))
-            return false;
-        if (count == 0)
-            return true;
+        at = take_block(machine, step, at, step->least, &count, &bytes);
+        if (at == NULL || count == 0)
+            return at;
         if (bytes >= 0) {
-            machine->at += bytes;
+            at += bytes;
             continue;
         }
         /* Items that take no bytes need no skipping, however many they are. */
-        uint64_t unused = 0;
-        for (; count > 0 && step->least > 0; count--)
-            if (!call(machine, step, NULL, &unused))
-                return false;
+        for (; count > 0 && step->least > 0; count--) {
+            at = call(machine, step, at, NULL, &unused);
+            if (at == NULL)
+                return NULL;
+        }
     }
 }
 
@@ -827,8 +887,7 @@ static char *next_element(struct growing *list, struct arena *arena)
         list->data = data;
         list->capacity = capacity;
     }
-    char *element = list->data + (size_t)list->count * list->element_bytes;
-    return memset(element, 0, list->element_bytes);
+    return list->data + (size_t)list->count * list->element_bytes;
 }
 
 /* The pair just read takes the place of an earlier one of its name; a null removes it. */
@@ -837,194 +896,220 @@ static void settle_pair(struct growing *list)
     struct pair *pairs = (void *)list->data;
     const struct pair pair = pairs[list->count];
 
+    pairs[list->count] = (struct pair){{NULL, 0}, {NULL, 0}};
     for (uint32_t i = 0; i < list->count; i++) {
         if (!view_is_equal(pairs[i].name, pair.name))
             continue;
         if (view_is_absent(pair.value))
-            memmove(&pairs[i], &pairs[i + 1], (--list->count - i) * sizeof *pairs);
+            memmove(&pairs[i], &pairs[i + 1], (list->count-- - i) * sizeof *pairs);
         else
             pairs[i] = pair;
         return;
     }
-    list->count += !view_is_absent(pair.value);
+    if (!view_is_absent(pair.value))
+        pairs[list->count++] = pair;
 }
 
-static bool check_record(struct machine *machine, const struct layout *layout, char *record,
-                         uint64_t present)
+static bool check_record(struct machine *machine, const struct layout *layout, const char *at,
+                         char *record, uint64_t present)
 {
     const uint64_t missing = layout->present_mask & ~present;
 
     *layout_present(layout, record) = present;
     if (missing == 0)
         return true;
-    layout_refuse_missing(layout, missing, &machine->trail, offset_of(machine, machine->at),
+    layout_refuse_missing(layout, missing, &machine->trail, (size_t)(at - machine->start),
                           machine->reason);
     return false;
 }
 
-static bool run_inner(struct machine *machine, const struct step *step, char *record)
+static const char *run_inner(struct machine *machine, const struct step *step, const char *at,
+                             char *record)
 {
-    const struct layout *layout = step->field->layout;
     uint64_t present = 0;
 
     machine->trail.level++;
     machine->trail.steps[machine->trail.level].index = -1;
-    if (!call(machine, step, record, &present) || !check_record(machine, layout, record, present))
-        return false;
+    at = call(machine, step, at, record, &present);
+    if (at == NULL || !check_record(machine, step->field->layout, at, record, present))
+        return NULL;
     machine->trail.level--;
-    return true;
+    return at;
 }
 
-static bool run_item(struct machine *machine, const struct step *step, struct growing *list)
+static const char *run_item(struct machine *machine, const struct step *step, const char *at,
+                            struct growing *list)
 {
     char *element = next_element(list, machine->arena);
     uint64_t given = 0;
 
     if (step->field->type == FIELD_RECORDS && step->count == 0) {
-        if (!run_inner(machine, step, element))
-            return false;
+        at = run_inner(machine, step, at, element);
         list->count++;
-        return true;
+        return at;
     }
-    if (!call(machine, step, element, &given))
-        return false;
+    const char *const next = call(machine, step, at, element, &given);
+    if (next == NULL)
+        return NULL;
     if (step->field->type == FIELD_MAP) {
         settle_pair(list);
-        return true;
+        return next;
     }
     if (given == 0)
-        return refuse(machine, step, layout_refuse_type);
+        return refuse(machine, step, at, layout_refuse_type);
     list->count++;
-    return true;
+    return next;
 }
 
-static bool run_list(struct machine *machine, const struct step *step, void *to)
+static uint32_t element_bytes(const struct layout_field *field)
+{
+    if (field->type == FIELD_RECORDS)
+        return (uint32_t)field->layout->shape->bytes;
+    return field->type == FIELD_MAP ? sizeof(struct pair) : sizeof(struct view);
+}
+
+static const char *run_list(struct machine *machine, const struct step *step, const char *at,
+                            void *to)
 {
     const struct layout_field *field = step->field;
     struct trail_step *place = &machine->trail.steps[machine->trail.level];
-    struct growing list = {0};
+    struct growing list = {.element_bytes = element_bytes(field)};
     uint64_t index = 0;
 
-    list.element_bytes = field->type == FIELD_RECORDS ? (uint32_t)field->layout->shape->bytes
-                         : field->type == FIELD_MAP   ? sizeof(struct pair)
-                                                      : sizeof(struct view);
+    place->field = field->field;
     for (;;) {
         uint64_t count;
         int64_t bytes;
-        if (!take_block(machine, step, &count, &bytes))
-            return false;
+        const char *const next = take_block(machine, step, at, step->least, &count, &bytes);
+        if (next == NULL)
+            return NULL;
+        if (count > field->count_max - index)
+            return refuse(machine, step, at, layout_refuse_count);
+        at = next;
         if (count == 0)
             break;
-        if (count > field->count_max - index)
-            return refuse(machine, step, layout_refuse_count);
         for (; count > 0; count--, index++) {
-            place->field = field->field;
             place->index = field->type == FIELD_MAP ? -1 : (int64_t)index;
-            if (!run_item(machine, step, &list))
-                return false;
+            at = run_item(machine, step, at, &list);
+            if (at == NULL)
+                return NULL;
         }
         place->index = -1;
     }
     if (list.count < field->count_min)
-        return refuse(machine, step, layout_refuse_count);
+        return refuse(machine, step, at, layout_refuse_count);
     if (field->type == FIELD_RECORDS)
         *(struct record_list *)to = (struct record_list){list.data, list.count};
     else if (field->type == FIELD_MAP)
         *(struct pair_list *)to = (struct pair_list){(const void *)list.data, list.count};
     else
         *(struct view_list *)to = (struct view_list){(const void *)list.data, list.count};
-    return true;
+    return at;
+}
+
+/* The branch of a union: nearly always one byte, zig-zag. */
+static inline const char *take_branch(struct machine *machine, const struct step *step,
+                                      const char *at, uint32_t count, int64_t *branch)
+{
+    const char *const next = take_long(at, machine->end, branch);
+
+    if (next == NULL || (uint64_t)*branch >= count)
+        return fail(machine, step, at, "expected the number of a branch");
+    return next;
 }
 
 /* Steps that read nothing into a field. */
-static bool run_skip(struct machine *machine, const struct step *step)
+static const char *run_skip(struct machine *machine, const struct step *step, const char *at)
 {
+    const char *const end = machine->end;
+    const char *next = NULL;
     struct view bytes;
     int64_t number;
-    uint64_t unused = 0;
+    uint64_t unused;
+    bool truth;
 
     switch ((enum step_code)step->code) {
     case STEP_SKIP_VARINT:
-        return take_long(machine, &number) || fail(machine, step, "expected a whole number");
+        next = take_long(at, end, &number);
+        return next != NULL ? next : fail(machine, step, at, "expected a whole number");
     case STEP_SKIP_BYTES:
-        return take_bytes(machine, &bytes) ||
-               fail(machine, step, "expected a text inside the message");
+        next = take_bytes(at, end, &bytes);
+        return next != NULL ? next : fail(machine, step, at, "expected a text inside the message");
     case STEP_SKIP_FIXED:
-        if ((size_t)(machine->end - machine->at) < step->count)
-            return fail(machine, step, "expected more bytes");
-        machine->at += step->count;
-        return true;
+        if ((size_t)(end - at) < step->count)
+            return fail(machine, step, at, "expected more bytes");
+        return at + step->count;
     case STEP_SKIP_BOOL:
-        return run_bool(machine, step, NULL);
+        return read_bool(machine, step, at, &truth);
     case STEP_SKIP_ENUM:
-        return (take_long(machine, &number) && (uint64_t)number < step->count) ||
-               fail(machine, step, "expected the number of a symbol");
+        next = take_long(at, end, &number);
+        if (next == NULL || (uint64_t)number >= step->count)
+            return fail(machine, step, at, "expected the number of a symbol");
+        return next;
     case STEP_SKIP_LIST:
-        return skip_list(machine, step);
+        return skip_list(machine, step, at);
     case STEP_CALL:
-        return call(machine, step, NULL, &unused);
+        return call(machine, step, at, NULL, &unused);
     default:
         break;
     }
-    return refuse(machine, step, layout_refuse_type); /* STEP_MISFIT */
+    return refuse(machine, step, at, layout_refuse_type); /* STEP_MISFIT */
 }
 
-static bool run(struct machine *machine, uint32_t from, char *record, uint64_t *present)
+static const char *run(struct machine *machine, uint32_t from, const char *at, char *record,
+                       uint64_t *present)
 {
-    const struct step *step = &machine->steps[from];
+    const struct step *const steps = machine->steps;
+    const struct step *step = &steps[from];
     uint64_t given = 0;
     int64_t branch;
 
     for (;; step++) {
-        void *to = step->field != NULL ? record + step->field->offset : NULL;
-        bool is_good;
-
         switch ((enum step_code)step->code) {
         case STEP_END:
             *present = given;
-            return true;
+            return at;
         case STEP_OPTIONAL:
-            if (!take_long(machine, &branch) || (uint64_t)branch > 1)
-                return fail(machine, step, "expected the number of a branch");
-            if (branch == step->null)
-                step = &machine->steps[step->target - 1];
-            continue;
+            at = take_branch(machine, step, at, 2, &branch);
+            if (at != NULL && branch == step->null)
+                step = &steps[step->target - 1];
+            goto next;
         case STEP_UNION:
-            if (!take_long(machine, &branch) || (uint64_t)branch >= step->count)
-                return fail(machine, step, "expected the number of a branch");
-            step = &machine->steps[step->targets[branch]] - 1;
-            continue;
+            at = take_branch(machine, step, at, step->count, &branch);
+            if (at != NULL)
+                step = &steps[step->targets[branch] - 1];
+            goto next;
         case STEP_JUMP:
-            step = &machine->steps[step->target] - 1;
+            step = &steps[step->target - 1];
             continue;
         case STEP_TEXT:
-            is_good = run_text(machine, step, to);
+            at = read_text(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_SYMBOL:
-            is_good = run_symbol(machine, step, to);
+            at = read_symbol(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_INT:
         case STEP_FINE_TIME:
-            is_good = run_int(machine, step, to);
+            at = read_int(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_INT_DOUBLE:
         case STEP_FLOAT:
         case STEP_DOUBLE:
-            is_good = run_double(machine, step, to);
+            at = read_double(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_BOOL:
-            is_good = run_bool(machine, step, to);
+            at = read_bool(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_CHOICE:
         case STEP_TEXT_CHOICE:
-            is_good = run_choice(machine, step, to);
+            at = read_choice(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_LIST:
-            is_good = run_list(machine, step, to);
+            at = run_list(machine, step, at, record + step->offset);
             break;
         case STEP_RECORD:
             machine->trail.steps[machine->trail.level].field = step->field->field;
-            is_good = run_inner(machine, step, to);
+            at = run_inner(machine, step, at, record + step->offset);
             break;
         case STEP_MISFIT:
         case STEP_SKIP_VARINT:
@@ -1034,13 +1119,13 @@ static bool run(struct machine *machine, uint32_t from, char *record, uint64_t *
         case STEP_SKIP_ENUM:
         case STEP_SKIP_LIST:
         case STEP_CALL:
-            if (!run_skip(machine, step))
-                return false;
-            continue;
+            at = run_skip(machine, step, at);
+            goto next;
         }
-        if (!is_good)
-            return false;
         given |= UINT64_C(1) << step->bit;
+    next:
+        if (at == NULL)
+            return NULL;
     }
 }
 
@@ -1048,21 +1133,21 @@ enum codec_error program_run(const struct program *program, const char *start, c
                              const char *end, struct arena *arena, void *record,
                              struct codec_reason *reason)
 {
-    struct machine machine = {
-        .steps = program->steps,
-        .at = *at,
-        .start = start,
-        .end = end,
-        .arena = arena,
-        .reason = reason,
-        .trail.steps[0].index = -1,
-    };
+    struct machine machine;
     uint64_t present = 0;
 
+    machine.steps = program->steps;
+    machine.start = start;
+    machine.end = end;
+    machine.arena = arena;
+    machine.reason = reason;
+    machine.calls = 0;
+    machine.trail.level = 0;
+    machine.trail.steps[0] = (struct trail_step){NULL, -1};
     memset(record, 0, program->layout->shape->bytes);
-    if (!run(&machine, 0, record, &present) ||
-        !check_record(&machine, program->layout, record, present))
+    const char *const next = run(&machine, 0, *at, record, &present);
+    if (next == NULL || !check_record(&machine, program->layout, next, record, present))
         return reason->error;
-    *at = machine.at;
+    *at = next;
     return CODEC_OK;
 }
