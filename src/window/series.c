@@ -295,49 +295,62 @@ static void report_point(struct point_list *satisfied, int64_t time_ms, uint32_t
     satisfied->at[index] = (struct point){time_ms, count};
 }
 
+/* Counts one more at a time that lies amid the flat entries. */
+static void count_flat(struct series *series, struct series_memory *memory, void *lent,
+                       const struct series_rule *rule, const struct series_change *change,
+                       bool is_new, __int128 value)
+{
+    if (is_new)
+        insert_flat(series, memory, lent, rule, change->time_ms, value);
+    uint32_t index = index_after(series, rule, time_minus(change->time_ms, 1));
+    entry_count_one(entry_at(series, rule, index));
+    entry_add_weight(rule, entry_at(series, rule, index), change->weight);
+    set_low(series, rule);
+}
+
+/* The value at a time, which may be a point already. */
+static __int128 value_at(const struct series *series, const struct series_memory *memory,
+                         const struct series_rule *rule, int64_t time_ms, bool is_trunk,
+                         bool *is_point)
+{
+    uint32_t index = index_after(series, rule, time_minus(time_ms, 1));
+    int64_t found_ms = 0;
+    __int128 value = 0;
+
+    *is_point = !is_trunk && entry_time(entry_at(series, rule, index)) == time_ms;
+    if (*is_point)
+        return entry_value(rule, entry_at(series, rule, index));
+    *is_point = is_trunk && trunk_before(series->trunk, memory, rule, time_ms, &found_ms, &value) &&
+                found_ms == time_ms;
+    return *is_point ? value : value_between(series, memory, rule, time_ms);
+}
+
 /* Something later is there already. */
 static void add_amid(struct series *series, struct series_memory *memory, void *lent,
                      const struct series_rule *rule, const struct series_change *change,
                      struct series_outcome *outcome, struct point_list *satisfied)
 {
-    bool is_trunk =
-        series->trunk != NULL && change->time_ms <= trunk_last(series->trunk, memory, rule);
-    uint32_t index = index_after(series, rule, time_minus(change->time_ms, 1));
-    bool is_flat_point = !is_trunk && entry_time(entry_at(series, rule, index)) == change->time_ms;
-    __int128 value = 0;
-    bool is_new = !is_flat_point;
+    bool is_trunk, is_point;
 
-    if (is_flat_point) {
-        value = entry_value(rule, entry_at(series, rule, index));
-    } else {
-        int64_t found_ms = 0;
-        if (is_trunk &&
-            trunk_before(series->trunk, memory, rule, change->time_ms, &found_ms, &value) &&
-            found_ms == change->time_ms)
-            is_new = false;
-        else
-            value = value_between(series, memory, rule, change->time_ms);
-    }
-    if (is_trunk) {
+    /* Now, since it decides where the point belongs. */
+    if (series->count == SERIES_FLAT_MAX)
+        seal(series, memory, rule);
+    is_trunk = series->trunk != NULL && change->time_ms <= trunk_last(series->trunk, memory, rule);
+    __int128 value = value_at(series, memory, rule, change->time_ms, is_trunk, &is_point);
+    if (is_trunk)
         trunk_insert(series->trunk, memory, rule, change->time_ms, change->weight, value);
-    } else {
-        if (is_new)
-            insert_flat(series, memory, lent, rule, change->time_ms, value);
-        index = index_after(series, rule, time_minus(change->time_ms, 1));
-        entry_count_one(entry_at(series, rule, index));
-        entry_add_weight(rule, entry_at(series, rule, index), change->weight);
-        set_low(series, rule);
-    }
+    else
+        count_flat(series, memory, lent, rule, change, !is_point, value);
     if (series->trunk != NULL)
         trunk_raise(series->trunk, memory, rule, change->from_ms, change->until_ms, change->rise,
                     satisfied);
     raise_flat(series, rule, change->from_ms, change->until_ms, change->rise, satisfied);
     outcome->is_last = false;
-    outcome->was_satisfied = !is_new && value >= rule->need;
+    outcome->was_satisfied = is_point && value >= rule->need;
     outcome->value = value;
     if (change->from_ms <= change->time_ms && change->time_ms < change->until_ms)
         outcome->value += change->rise;
-    if (is_new && value >= rule->need)
+    if (!is_point && value >= rule->need)
         report_point(satisfied, change->time_ms, 1);
 }
 
@@ -354,20 +367,28 @@ void series_add(struct series *series, struct series_memory *memory, void *lent,
         add_weight_at(series, memory, rule, change->moved_ms, -1);
 }
 
-/* What is older than this is in no window, and no value is derived from it. The value
- * of a new point among intervals is derived from the point before it, which reaches one
- * window further back. */
-static int64_t forget_until(const struct series_rule *rule, int64_t watermark_ms)
+/* What is not later than this is in no window of a point that may still come, and no value
+ * is derived from it. The value of a new last point is derived from that of the last one,
+ * so the window of the last one stays whole. The value of a new point among intervals is
+ * derived from the point before it, which reaches one window further back. */
+static int64_t forget_until(const struct series *series, const struct series_rule *rule,
+                            int64_t watermark_ms)
 {
+    int64_t last_ms = series_last(series, rule);
     int64_t until_ms = time_minus(watermark_ms, rule->window_ms);
 
-    return rule->kind == SERIES_COVER ? time_minus(until_ms, rule->window_ms) : until_ms;
+    if (rule->kind == SERIES_COVER)
+        until_ms = time_minus(until_ms, rule->window_ms);
+    if (last_ms <= until_ms)
+        return until_ms;
+    int64_t edge_ms = time_minus(last_ms, rule->window_ms);
+    return edge_ms < until_ms ? edge_ms : until_ms;
 }
 
 void series_trim(struct series *series, struct series_memory *memory, void *lent,
                  const struct series_rule *rule, int64_t watermark_ms)
 {
-    int64_t until_ms = forget_until(rule, watermark_ms);
+    int64_t until_ms = forget_until(series, rule, watermark_ms);
 
     if (series->trunk != NULL && trunk_trim(series->trunk, memory, rule, until_ms)) {
         trunk_destroy(series->trunk, memory, rule);
