@@ -82,7 +82,7 @@ struct delivery_door {
     /* STATUS_OK, STATUS_AGAIN (see above) or STATUS_BROKEN; in the last two nothing is taken. */
     enum status (*deliver)(void *context, struct delivery_turn *turn, struct failure *failure);
     /* Of each partition the offset up to which everything is at the destination for good;
-     * POSITION_NONE: nothing since open. Answers after close, too, until the next open. */
+     * POSITION_NONE: not known. Answers after close, too, until the next open. */
     void (*confirmed)(void *context, struct position *positions, uint32_t count);
     /* Gives the partitions up. What is not confirmed will be delivered by the next owner. */
     void (*close)(void *context);

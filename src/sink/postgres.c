@@ -24,7 +24,7 @@ struct postgres {
     uint32_t table_count;
 
     char owner[24];           /* ours in weir_sink_positions */
-    struct position *stored;  /* of the partitions opened: POSITION_NONE, or what is committed */
+    struct position *stored;  /* of the partitions opened: what the database holds */
     struct position *pending; /* the same, with the batch under way */
     uint32_t position_count;
 
@@ -225,10 +225,7 @@ static enum status open_postgres(void *context, struct position *positions, uint
     postgres->pending = realloc(postgres->pending, bytes);
     assert(postgres->stored != NULL && postgres->pending != NULL);
     postgres->position_count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        postgres->stored[i] = positions[i];
-        postgres->stored[i].offset = POSITION_NONE;
-    }
+    memcpy(postgres->stored, positions, count * sizeof(struct position));
     return STATUS_OK;
 }
 

@@ -11,6 +11,10 @@
  * WAITING ── assigned ──► OPENING ── taken over ──► LIVE
  *    ▲                       ▲                        │
  *    └─────── revoked ───────┴──── fenced, voided ────┘
+ *
+ * A member that does not poll with room loses its place in the group. So a batch that
+ * cannot be handed over soon makes the runner ask for no partition at all: then it can
+ * poll with room and nothing comes, until the batch is gone and it asks again.
  */
 #include "sink/runner.h"
 
@@ -34,6 +38,7 @@ enum {
     FLUSH_SLICE_MS = 5,
     LAST_COMMIT_MS = 10000,
     LAG_INTERVAL_MS = 1000,
+    HOLD_MS = 5000, /* how long a batch may wait before the flow is stopped */
 };
 
 enum phase { PHASE_WAITING, PHASE_OPENING, PHASE_LIVE, PHASE_FAILED };
@@ -51,10 +56,12 @@ struct sink_runner {
     uint32_t letters_sent; /* items of the batch looked at for dead letters */
     enum letters letters;
 
-    struct position *assigned;  /* offset: where it begins */
+    struct position *assigned;  /* offset: where it goes on, after the batch in hand */
     struct position *confirmed; /* scratch, as many */
     struct position *committed; /* what the last commit said */
     uint32_t assigned_count;
+    bool is_flowing; /* the transport has been asked for the partitions */
+    int64_t held_since_ms;
     bool is_delivery_open; /* open succeeded; the group's positions may still be asked for */
     bool is_committing;
     int64_t commit_due_ms;
@@ -211,7 +218,14 @@ static void on_assigned(void *context, const struct topic_partition *partitions,
         runner->assigned[runner->assigned_count++] =
             (struct position){partitions[i].topic, partitions[i].partition, POSITION_NONE};
     runner->attempt_due_ms = 0;
+    runner->is_flowing = false;
     atomic_store(&runner->phase, runner->assigned_count > 0 ? PHASE_OPENING : PHASE_WAITING);
+}
+
+static void forget_commits(struct sink_runner *runner)
+{
+    for (uint32_t i = 0; i < runner->assigned_count; i++)
+        runner->committed[i].offset = POSITION_NONE;
 }
 
 /* A position from before the log was cut or made anew points at nothing. */
@@ -266,7 +280,6 @@ static enum status find_positions(struct sink_runner *runner, struct failure *fa
 static enum status take_over(struct sink_runner *runner, struct failure *failure)
 {
     const struct delivery *delivery = &runner->setup.delivery;
-    const struct transport *transport = &runner->setup.transport;
     enum status status;
 
     if (!runner->is_delivery_open) {
@@ -286,14 +299,16 @@ static enum status take_over(struct sink_runner *runner, struct failure *failure
         runner->is_delivery_open = true;
     }
     status = find_positions(runner, failure);
-    if (status == STATUS_OK)
-        status = transport->door->resume(transport->context, runner->assigned,
-                                         runner->assigned_count, failure);
     if (status == STATUS_AGAIN)
         return STATUS_OK;
     if (status != STATUS_OK)
         return status;
     memcpy(runner->committed, runner->assigned, runner->assigned_count * sizeof(struct position));
+    /* A destination that keeps positions is believed; the group, whose lag people watch, hears
+     * of them with the first commit. */
+    forget_commits(runner);
+    /* What flows may be somewhere else: after starting over, where the void work had come to. */
+    runner->is_flowing = false;
     atomic_store(&runner->phase, PHASE_LIVE);
     log_info("sink", "%s: live with %u partitions", name_of(runner), runner->assigned_count);
     return STATUS_OK;
@@ -342,8 +357,7 @@ static enum status start_commit(struct sink_runner *runner, struct failure *fail
         return STATUS_OK;
     }
     /* Not said yet: the next round must find it new. */
-    for (uint32_t i = 0; i < runner->assigned_count; i++)
-        runner->committed[i].offset = POSITION_NONE;
+    forget_commits(runner);
     return status == STATUS_AGAIN ? STATUS_OK : status;
 }
 
@@ -366,8 +380,7 @@ static enum status finish_commit(struct sink_runner *runner, int64_t timeout_ms,
     }
     if (runner->letters == LETTERS_FLUSHING)
         runner->letters = LETTERS_PRODUCED;
-    for (uint32_t i = 0; i < runner->assigned_count; i++)
-        runner->committed[i].offset = POSITION_NONE;
+    forget_commits(runner);
     return status;
 }
 
@@ -575,27 +588,82 @@ static void on_revoked(void *context, const struct topic_partition *partitions, 
             runner->assigned[kept++] = runner->assigned[i];
     }
     runner->assigned_count = kept;
+    runner->is_flowing = kept > 0 && runner->is_flowing;
     atomic_store(&runner->phase, kept > 0 ? PHASE_OPENING : PHASE_WAITING);
 }
 
 /* ---- turning ---- */
 
+/* Asks for all partitions where we are, or for none. */
+static enum status set_flow(struct sink_runner *runner, bool is_flowing, struct failure *failure)
+{
+    const struct transport *transport = &runner->setup.transport;
+    enum status status = transport->door->resume(transport->context, runner->assigned,
+                                                 is_flowing ? runner->assigned_count : 0, failure);
+
+    if (status == STATUS_OK)
+        runner->is_flowing = is_flowing;
+    return status;
+}
+
+static enum status serve_flow(struct sink_runner *runner, struct failure *failure)
+{
+    bool is_idle = batch_is_empty(&runner->batch);
+    bool is_stuck = phase_of(runner) != PHASE_LIVE ||
+                    (!is_idle && now_of(runner) - runner->held_since_ms >= HOLD_MS);
+
+    if (runner->is_flowing && is_stuck)
+        return set_flow(runner, false, failure);
+    if (!runner->is_flowing && is_idle && phase_of(runner) == PHASE_LIVE)
+        return set_flow(runner, true, failure);
+    return STATUS_OK;
+}
+
+static struct position *assigned_of(struct sink_runner *runner, const struct record *record)
+{
+    for (uint32_t i = 0; i < runner->assigned_count; i++)
+        if (runner->assigned[i].topic == record->topic &&
+            runner->assigned[i].partition == record->partition)
+            return &runner->assigned[i];
+    assert(!"a record of a partition that is not ours");
+    return NULL;
+}
+
+/* Where to go on after the batch; its runs of one partition stand together. */
+static void move_positions(struct sink_runner *runner)
+{
+    struct position *position = NULL;
+
+    for (uint32_t i = 0; i < runner->batch.count; i++) {
+        const struct record *record = &runner->batch.items[i].record;
+
+        if (position == NULL || position->topic != record->topic ||
+            position->partition != record->partition)
+            position = assigned_of(runner, record);
+        position->offset = record->offset + 1;
+    }
+}
+
 static enum status serve_log(struct sink_runner *runner, int64_t timeout_ms,
                              struct failure *failure)
 {
     const struct transport *transport = &runner->setup.transport;
-    bool has_room = batch_is_empty(&runner->batch) && outbox_count(runner->outbox) == 0 &&
-                    phase_of(runner) != PHASE_OPENING;
+    bool is_idle = batch_is_empty(&runner->batch) && outbox_count(runner->outbox) == 0;
+    bool has_room = is_idle || !runner->is_flowing;
+    bool may_wait = is_idle && phase_of(runner) != PHASE_OPENING;
     uint32_t count = 0;
     enum status status;
 
     status = transport->door->poll(transport->context, runner->batch.records,
                                    has_room ? runner->batch.records_max : 0,
-                                   has_room ? timeout_ms : 0, &count, failure);
+                                   may_wait ? timeout_ms : 0, &count, failure);
     /* The group may have changed inside poll; then what came with it is read again. */
     if (status != STATUS_OK || count == 0 || phase_of(runner) != PHASE_LIVE)
         return status;
+    assert(is_idle);
     batch_hold(&runner->batch, transport, count);
+    move_positions(runner);
+    runner->held_since_ms = now_of(runner);
     runner->letters_sent = 0;
     return STATUS_OK;
 }
@@ -604,7 +672,7 @@ static void show_state(struct sink_runner *runner)
 {
     const struct transport *transport = &runner->setup.transport;
     int64_t now_ms = now_of(runner);
-    int64_t lag = 0;
+    int64_t lag = runner->batch.count - runner->batch.first;
 
     atomic_store(&runner->in_hand, runner->batch.count - runner->batch.first);
     atomic_store(&runner->breaker_shown, (int)runner->breaker.state);
@@ -613,7 +681,7 @@ static void show_state(struct sink_runner *runner)
         return;
     runner->lag_due_ms = now_ms + LAG_INTERVAL_MS;
     for (uint32_t i = 0; i < runner->assigned_count && phase_of(runner) == PHASE_LIVE; i++) {
-        const struct position *position = &runner->committed[i];
+        const struct position *position = &runner->assigned[i];
         int64_t end =
             transport->door->known_end(transport->context, position->topic, position->partition);
 
@@ -679,6 +747,8 @@ enum status sink_runner_turn(struct sink_runner *runner, int64_t timeout_ms, int
         status = take_over(runner, failure);
     if (status == STATUS_OK && phase_of(runner) == PHASE_LIVE)
         status = work(runner, failure);
+    if (status == STATUS_OK)
+        status = serve_flow(runner, failure);
     if (status == STATUS_OK)
         status = serve_commit(runner, failure);
     if (status == STATUS_BROKEN) {
