@@ -86,20 +86,6 @@ static void put_time(struct glance *glance, int64_t time_ms)
     put_word(glance, DIM, text, 8);
 }
 
-static void put_duration(struct glance *glance, int64_t duration_ms)
-{
-    static const struct {
-        int64_t ms;
-        const char *name;
-    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
-    size_t i = 0;
-
-    while (units[i].ms > 1 && (duration_ms == 0 || duration_ms % units[i].ms != 0))
-        i++;
-    byte_print_int(glance->out, duration_ms / units[i].ms);
-    byte_print(glance->out, "%s", units[i].name);
-}
-
 static void put_pairs(struct glance *glance, const struct pair_list *pairs)
 {
     for (uint32_t i = 0; i < pairs->count; i++) {
@@ -125,6 +111,21 @@ static struct view tenant_of(const struct result *result)
 
 /* ---- kinds ---- */
 
+/* The sentence without its end ", tenant T, ...": the line has said to whom already. */
+static struct view strip_place(struct view message, struct view tenant)
+{
+    static const char comma[] = ", tenant ";
+    uint32_t size = sizeof comma - 1;
+
+    for (uint32_t i = 0; i + size + tenant.size <= message.size; i++) {
+        struct view rest = {message.data + i, message.size - i};
+        if (view_has_prefix(rest, VIEW_LITERAL(comma)) &&
+            memcmp(rest.data + size, tenant.data, tenant.size) == 0)
+            return (struct view){message.data, i};
+    }
+    return message;
+}
+
 static void put_alert(struct glance *glance, const struct result *result)
 {
     const struct alert *alert = &result->alert;
@@ -145,15 +146,7 @@ static void put_alert(struct glance *glance, const struct result *result)
         glance_text(alert->merged_into, glance->out);
         return;
     }
-    if (alert->window_ms > 0) {
-        byte_print_double(glance->out, alert->value);
-        byte_print(glance->out, " in ");
-        put_duration(glance, alert->window_ms);
-        byte_print(glance->out, "  ");
-    }
-    begin_colour(glance, DIM);
-    glance_text(alert->message, glance->out);
-    end_colour(glance, DIM);
+    glance_text(strip_place(alert->message, tenant_of(result)), glance->out);
 }
 
 static void put_recommendation(struct glance *glance, const struct result *result)

@@ -3,8 +3,8 @@
 /*
  * glance.h - a result as one line that a person takes in at a glance.
  *
- *   09:12:07 HIGH   open    tenant-0042 failed-auth-by-user user_id=anna  7 (>= 5 in 5m)  ...
- *   09:12:08 for    tenant-0007 customer-012: tea-03 0.92, tea-11 0.71  (personal)
+ *   09:12:07 HIGH   open    tenant-0042 failed-auth-by-user user_id=anna  Failed sign-ins: ...
+ *   09:12:08 offer  personal       tenant-0007 customer-012 tea-03 0.92, tea-11 0.71
  *
  * Times are UTC. Texts of users are made harmless: control characters and broken UTF-8
  * become '?', so that an event cannot write to the terminal.
