@@ -119,15 +119,20 @@ static void note_switch(struct rulebook *book, struct view name, bool is_enabled
     (*link)->is_enabled = is_enabled;
 }
 
+static bool find_rule(const struct rulebook *book, struct view name, uint32_t *index)
+{
+    for (*index = 0; *index < rule_set_count(book->rules); (*index)++)
+        if (view_is_equal(rule_set_name(book->rules, *index), name))
+            return true;
+    return false;
+}
+
 enum status rulebook_switch(struct rulebook *book, struct view name, bool is_enabled,
                             bool *was_enabled)
 {
-    uint32_t index = 0;
+    uint32_t index;
 
-    while (index < rule_set_count(book->rules) &&
-           !view_is_equal(rule_set_name(book->rules, index), name))
-        index++;
-    if (index == rule_set_count(book->rules))
+    if (!find_rule(book, name, &index))
         return STATUS_ABSENT;
     *was_enabled = rule_set_is_enabled(book->rules, index);
     if (*was_enabled == is_enabled)
@@ -153,37 +158,45 @@ void rulebook_save(const struct rulebook *book, struct byte_writer *out)
     }
 }
 
+/* Every switch is noted, also one that was turned back since: the list stays as it was. */
+static enum status load_switches(struct rulebook *book, struct byte_reader *in,
+                                 struct failure *failure)
+{
+    uint64_t count = byte_take_count(in, 2);
+    uint32_t index;
+
+    for (uint64_t i = 0; i < count; i++) {
+        struct view name = byte_take_view(in);
+        bool is_enabled = byte_take_u8(in) != 0;
+        if (in->broken)
+            return failure_set(failure, REMEDY_STOP, "the saved state is cut off");
+        if (!find_rule(book, name, &index))
+            return failure_set(failure, REMEDY_STOP,
+                               "the saved state switches rule %.*s, which does not exist",
+                               VIEW_PRINT(name));
+        note_switch(book, name, is_enabled);
+    }
+    if (book->switches != NULL)
+        put_in_force(book, compile_again(book));
+    return STATUS_OK;
+}
+
 enum status rulebook_load(struct rulebook *book, struct byte_reader *in, struct failure *failure)
 {
     struct arena *arena = arena_create(WORK_CHUNK_BYTES);
     enum status status = STATUS_OK;
     struct complaints complaints;
     struct view text = {NULL, 0};
-    uint64_t count;
-    bool ignored;
 
     complaints_init(&complaints, arena);
     if (byte_take_u8(in) != 0)
         text = byte_take_view(in);
     if (!in->broken && !view_is_absent(text) &&
-        rulebook_update(book, text, &complaints) != STATUS_OK) {
+        rulebook_update(book, text, &complaints) != STATUS_OK)
         status = failure_set(failure, REMEDY_STOP, "the rules in the saved state: %s",
                              complaints.first != NULL ? complaints.first->text : "not readable");
-        goto done;
-    }
-    count = byte_take_count(in, 2);
-    for (uint64_t i = 0; i < count && !in->broken; i++) {
-        struct view name = byte_take_view(in);
-        bool is_enabled = byte_take_u8(in) != 0;
-        if (!in->broken && rulebook_switch(book, name, is_enabled, &ignored) != STATUS_OK) {
-            status = failure_set(failure, REMEDY_STOP,
-                                 "the saved state switches rule %.*s, which does not exist",
-                                 VIEW_PRINT(name));
-            goto done;
-        }
-    }
-
-done:
+    if (status == STATUS_OK)
+        status = load_switches(book, in, failure);
     rulebook_settle(book);
     arena_destroy(arena);
     return status;
