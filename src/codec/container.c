@@ -240,6 +240,10 @@ enum status codec_container_open(struct codec *codec, enum event_kind kind, code
     made->read = read;
     made->context = context;
     made->arena = arena_create(16384);
+    made->capacity = READ_BYTES;
+    made->packed = malloc(made->capacity);
+    if (made->packed == NULL)
+        abort();
     byte_writer_init(&made->block);
     const enum status status = take_head(made, codec_layout(codec, kind), failure);
     if (status != STATUS_OK) {
@@ -403,14 +407,14 @@ enum status codec_container_next(struct codec_container *container, struct arena
 
     reason->error = CODEC_OK;
     while (container->data_left == 0) {
-        if (container->at != NULL && container->at != block->data + block->size && block->size > 0)
+        if (block->size > 0 && container->at != block->data + block->size)
             return damaged(failure, "a block is longer than its data");
         const enum status status = next_block(container, failure);
         if (status != STATUS_OK)
             return status;
     }
     container->data_left--;
-    const char *const end = byte_writer_view(block).data + block->size;
+    const char *const end = block->data + block->size;
     if (program_run(container->program, container->at, &container->at, end, arena, event, reason) !=
         CODEC_OK)
         return skip_datum(container, end, arena, reason, failure);

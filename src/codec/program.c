@@ -160,11 +160,15 @@ static uint32_t least_bytes(const struct schema *schema, uint32_t *budget)
     return 0;
 }
 
-static uint32_t least_item_bytes(const struct schema *list)
+/* Zero means that an item really takes none: skip_list relies on it. */
+static uint32_t least_item_bytes(struct compiler *compiler, const struct schema *list)
 {
     uint32_t budget = 1000;
+    const uint32_t least = least_bytes(list->item, &budget) + (list->kind == SCHEMA_MAP);
 
-    return least_bytes(list->item, &budget) + (list->kind == SCHEMA_MAP);
+    if (least == 0 && budget == 0)
+        give_up(compiler, "the items of a list nest too deeply");
+    return least;
 }
 
 static void compile_skip(struct compiler *compiler, const struct schema *writer);
@@ -192,7 +196,7 @@ static void compile_skip_list(struct compiler *compiler, const struct schema *wr
     const bool is_map = writer->kind == SCHEMA_MAP;
     const uint32_t list = compiler->count;
 
-    emit(compiler, STEP_SKIP_LIST, NULL)->least = least_item_bytes(writer);
+    emit(compiler, STEP_SKIP_LIST, NULL)->least = least_item_bytes(compiler, writer);
     const uint32_t jump = compiler->count;
     emit(compiler, STEP_JUMP, NULL);
     if (is_map)
@@ -313,7 +317,7 @@ static void compile_list(struct compiler *compiler, const struct schema *writer,
     const uint32_t list = compiler->count;
     const bool is_map = field->type == FIELD_MAP;
 
-    emit(compiler, STEP_LIST, field)->least = least_item_bytes(writer);
+    emit(compiler, STEP_LIST, field)->least = least_item_bytes(compiler, writer);
     emit(compiler, STEP_JUMP, NULL);
     if (field->type == FIELD_RECORDS && writer->item->kind == SCHEMA_RECORD) {
         compiler->trail.level++;
@@ -825,26 +829,26 @@ static const char *call(struct machine *machine, const struct step *step, const 
     return at;
 }
 
-/* The number of items in the next block, and its size in bytes if it says it, else -1. Items
- * that take bytes are no more than the bytes that are left. */
+/* The number of items in the next block. Items that take bytes are no more than the bytes
+ * that are left. A block may say its size, for those who skip it: it is not believed,
+ * or a wrong one would shift all that follows. */
 static const char *take_block(struct machine *machine, const struct step *step, const char *at,
-                              uint32_t least, uint64_t *count, int64_t *bytes)
+                              uint64_t *count)
 {
     const char *const end = machine->end;
-    int64_t number;
+    int64_t number, bytes;
     const char *next = take_long(at, end, &number);
 
-    *bytes = -1;
     if (next == NULL)
         return fail(machine, step, at, "expected the number of items");
     if (number < 0) {
-        next = number == INT64_MIN ? NULL : take_long(next, end, bytes);
-        if (next == NULL || *bytes < 0 || *bytes > end - next)
+        next = number == INT64_MIN ? NULL : take_long(next, end, &bytes);
+        if (next == NULL || bytes < 0 || bytes > end - next)
             return fail(machine, step, at, "expected the size of a block");
         number = -number;
     }
     *count = (uint64_t)number;
-    if (least > 0 && *count > (uint64_t)(end - next) / least)
+    if (step->least > 0 && *count > (uint64_t)(end - next) / step->least)
         return fail(machine, step, at, "expected a number of items that the message can hold");
     return next;
 }
@@ -853,14 +857,9 @@ static const char *skip_list(struct machine *machine, const struct step *step, c
 {
     for (;;) {
         uint64_t count, unused;
-        int64_t bytes;
-        at = take_block(machine, step, at, step->least, &count, &bytes);
+        at = take_block(machine, step, at, &count);
         if (at == NULL || count == 0)
             return at;
-        if (bytes >= 0) {
-            at += bytes;
-            continue;
-        }
         /* Items that take no bytes need no skipping, however many they are. */
         for (; count > 0 && step->least > 0; count--) {
             at = call(machine, step, at, NULL, &unused);
@@ -979,8 +978,7 @@ static const char *run_list(struct machine *machine, const struct step *step, co
     place->field = field->field;
     for (;;) {
         uint64_t count;
-        int64_t bytes;
-        const char *const next = take_block(machine, step, at, step->least, &count, &bytes);
+        const char *const next = take_block(machine, step, at, &count);
         if (next == NULL)
             return NULL;
         if (count > field->count_max - index)

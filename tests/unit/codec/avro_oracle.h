@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "codec/program.h"
-#include "sample.h"
+#include "unit/codec/sample.h"
 
 /* ---- random schemas ------------------------------------------------------------ */
 
@@ -258,7 +258,7 @@ static inline void fill_number(struct dice *dice, avro_value_t *value, const str
 static inline void fill_record(struct dice *dice, avro_value_t *value, const struct shape *shape,
                                struct arena *arena, uint32_t depth)
 {
-    size_t count;
+    size_t count = 0;
 
     avro_value_get_size(value, &count);
     for (size_t i = 0; i < count; i++) {
@@ -363,7 +363,7 @@ static inline enum meaning mean_text(const struct layout_field *field, const avr
         text = data;
     } else if (avro_value_get_type(value) == AVRO_STRING) {
         avro_value_get_string(value, &text, &size);
-        size--; /* its NUL */
+        size -= size > 0; /* its NUL, which avro-c leaves out of an empty one at times */
     } else {
         return MEANS_NOTHING;
     }
@@ -418,7 +418,7 @@ static inline enum meaning mean_choice(const struct layout_field *field, const a
 {
     const char *text = "";
     size_t size;
-    int number;
+    int number = 0;
 
     if (avro_value_get_type(value) == AVRO_STRING) {
         avro_value_get_string(value, &text, &size);
@@ -447,7 +447,7 @@ static inline enum meaning mean_list(struct avro_oracle *oracle, const struct la
     const bool is_records = field->type == FIELD_RECORDS;
     const size_t bytes = is_records ? field->layout->shape->bytes : sizeof(struct view);
     char *items;
-    size_t count;
+    size_t count = 0;
 
     if (avro_value_get_type(value) != AVRO_ARRAY)
         return MEANS_NOTHING;
@@ -476,7 +476,7 @@ static inline enum meaning mean_map(struct avro_oracle *oracle, const struct lay
 {
     uint32_t kept = 0;
     struct pair *pairs;
-    size_t count;
+    size_t count = 0;
 
     if (avro_value_get_type(value) != AVRO_MAP)
         return MEANS_NOTHING;
@@ -511,7 +511,7 @@ static inline enum meaning mean_value(struct avro_oracle *oracle, const struct l
     switch (field->type) {
     case FIELD_TEXT:
         if (avro_value_get_type(&value) == AVRO_ENUM) {
-            int number;
+            int number = 0;
             avro_value_get_enum(&value, &number);
             *(struct view *)to =
                 view_of(avro_schema_enum_get(avro_value_get_schema(&value), number));

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "sample.h"
+#include "unit/codec/sample.h"
 
 enum { ROUNDS = 300 };
 

@@ -9,8 +9,8 @@
 
 #include "codec/codec.h"
 #include "event/event.h"
-#include "json_oracle.h"
-#include "sample.h"
+#include "unit/codec/json_oracle.h"
+#include "unit/codec/sample.h"
 
 enum { DOCUMENTS = 20000 };
 

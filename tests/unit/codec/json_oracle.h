@@ -223,6 +223,8 @@ static inline const char *oracle_check(const struct layout *layout, struct view 
         verdict = "a refusal without a reason";
     else if (json == NULL && json_error_code(&parse_error) == json_error_numeric_overflow)
         verdict = NULL; /* jansson refuses the number wherever it stands */
+    else if (json != NULL && memchr(message.data, '\0', message.size) != NULL)
+        verdict = error == CODEC_OK ? "accepted a bare NUL" : NULL; /* jansson loses some */
     else if (json == NULL)
         verdict = error == CODEC_OK ? "accepted, but not JSON" : NULL;
     else if (!json_is_object(json))

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "avro_oracle.h"
+#include "unit/codec/avro_oracle.h"
 #include "event/event.h"
 
 enum { SCHEMAS = 3000, DATA_EACH = 8 };
