@@ -21,6 +21,7 @@ static const struct subcommand subcommands[] = {
     {"topics", topics_main, "create or describe the topics"},
     {"tail", tail_main, "watch results as they appear"},
     {"replay", replay_main, "try rules on recorded events, without Kafka"},
+    {"evaluate", evaluate_main, "judge the recommendations on recorded orders"},
     {"generate", generate_main, "make events of synthetic tenants, with labelled attacks"},
     {"notify", notify_main, "send a test message to a notification channel"},
     {"broker", broker_main, "serve a small Kafka in memory, for trying things out"},

@@ -21,4 +21,5 @@ int replay_main(int argc, char **argv);
 int tail_main(int argc, char **argv);
 int notify_main(int argc, char **argv);
 int demo_main(int argc, char **argv);
+int evaluate_main(int argc, char **argv);
 #endif

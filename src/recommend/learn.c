@@ -1,0 +1,374 @@
+/*
+ * What an order teaches, in this order:
+ *
+ *   the model learns from the state before the order
+ *   what was bought before: was it bought again?
+ *   products: orders, popularity; neighbours of each other
+ *   neighbours of the customer's last basket: what followed
+ *   the customer: habits, the new last basket
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "recommend/model.h"
+#include "recommend/state.h"
+
+#define MINUTE_MS 60000
+
+/* How long what a customer buys again is remembered, from order to order. */
+static const float loyalty_fade = .8f;
+
+/* ---- the basket ---- */
+
+static void fit_places(struct basket *basket, const struct market *market)
+{
+    if (basket->place_capacity >= market->product_capacity)
+        return;
+    free(basket->place);
+    basket->place_capacity = market->product_capacity;
+    basket->place = calloc(basket->place_capacity, sizeof *basket->place);
+    assert(basket->place != NULL);
+}
+
+static void fill_basket(struct recommend *recommend, struct market *market,
+                        const struct event *event)
+{
+    struct basket *basket = &recommend->basket;
+    const struct order_item *items = event->order.items.at;
+    uint32_t item_count = event->order.items.count;
+
+    product_make_room(&recommend->store, market, item_count < BASKET_MAX ? item_count : BASKET_MAX);
+    basket->count = 0;
+    for (uint32_t i = 0; i < item_count; i++) {
+        uint32_t number = product_find(market, items[i].product_id);
+        if (number == 0 && basket->count == BASKET_MAX)
+            continue;
+        number = product_find_or_add(&recommend->store, market, items[i].product_id,
+                                     event->event_time_ms);
+        fit_places(basket, market);
+        if (basket->place[number] == 0) {
+            if (basket->count == BASKET_MAX)
+                continue;
+            basket->products[basket->count] = number;
+            basket->quantities[basket->count] = 0;
+            basket->place[number] = ++basket->count;
+        }
+        basket->quantities[basket->place[number] - 1] += (float)items[i].quantity;
+    }
+}
+
+static void empty_basket(struct basket *basket)
+{
+    for (uint32_t i = 0; i < basket->count; i++)
+        basket->place[basket->products[i]] = 0;
+    basket->count = 0;
+}
+
+/* ---- the parts of a lesson ---- */
+
+static void teach_model(struct recommend *recommend, struct market *market,
+                        const struct customer *customer, int64_t time_ms)
+{
+    const struct model_kind *kind = market->kind;
+    struct ranking *ranking = &recommend->ranking;
+    const struct basket *basket = &recommend->basket;
+    struct lesson lesson = {
+        .market = market,
+        .customer = customer,
+        .products = basket->products,
+        .product_count = basket->count,
+        .time_ms = time_ms,
+    };
+
+    if (kind->learn == NULL)
+        return;
+    if (!kind->learns_by_ranking) {
+        kind->learn(market->model, &recommend->store, &lesson, NULL);
+        return;
+    }
+    if (customer == NULL || customer->orders == 0)
+        return;
+    ranking_begin(ranking, &recommend->store, market, customer, time_ms, NULL, 0);
+    for (uint32_t i = 0; i < basket->count; i++)
+        ranking->marks[basket->products[i]] |= MARK_TRUTH;
+    model_prepare(kind, market->model, ranking);
+    kind->learn(market->model, &recommend->store, &lesson, ranking);
+    ranking_end(ranking);
+}
+
+static void learn_repeats(const struct basket *basket, struct market *market,
+                          struct customer *customer)
+{
+    float hits = 0;
+
+    if (customer->orders == 0)
+        return;
+    for (uint32_t i = 0; i < customer->habit_count; i++) {
+        if (customer->habits[i].count <= 0)
+            continue;
+        struct product *product = &market->products[customer->habits[i].product];
+        bool is_again = basket->place[customer->habits[i].product] != 0;
+        product->repeat_chances += 1;
+        product->repeat_hits += is_again;
+        hits += is_again;
+    }
+    customer->repeat_hits = customer->repeat_hits * loyalty_fade + hits;
+    customer->repeat_items = customer->repeat_items * loyalty_fade + (float)basket->count;
+}
+
+static void learn_products(struct recommend *recommend, struct market *market, int64_t time_ms)
+{
+    const struct basket *basket = &recommend->basket;
+    uint32_t pair_count = basket->count < BASKET_PAIRS_MAX ? basket->count : BASKET_PAIRS_MAX;
+    float growth[HALF_LIFE_COUNT];
+
+    market_growth(market, time_ms, growth);
+    for (uint32_t i = 0; i < basket->count; i++) {
+        market->products[basket->products[i]].orders += 1;
+        product_rescale(market, basket->products[i]);
+        product_raise(market, basket->products[i], growth, 1);
+    }
+    for (uint32_t i = 0; i < pair_count; i++)
+        product_meet(&recommend->store, market, basket->products[i], basket->products, pair_count,
+                     1, 0);
+}
+
+static void learn_sequence(struct recommend *recommend, struct market *market,
+                           const struct customer *customer)
+{
+    const struct basket *basket = &recommend->basket;
+    uint32_t pair_count = basket->count < BASKET_PAIRS_MAX ? basket->count : BASKET_PAIRS_MAX;
+
+    for (uint32_t i = 0; i < customer->basket_count; i++) {
+        market->products[customer->basket[i]].sources += 1;
+        product_rescale(market, customer->basket[i]);
+        product_meet(&recommend->store, market, customer->basket[i], basket->products, pair_count,
+                     0, 1);
+    }
+}
+
+static uint32_t minute_of(int64_t time_ms)
+{
+    int64_t minute = time_ms / MINUTE_MS;
+
+    return minute < 0 ? 0 : minute > UINT32_MAX ? UINT32_MAX : (uint32_t)minute;
+}
+
+static void buy(struct habit *habit, const struct customer *customer, uint32_t minute,
+                float quantity)
+{
+    habit->weight = habit->weight * habit_fade(customer->orders - habit->last_basket) + 1.0f;
+    habit->last_basket = customer->orders;
+    if (habit->count <= 0) {
+        habit->first_minute = habit->last_minute = minute;
+    } else {
+        habit->first_minute = minute < habit->first_minute ? minute : habit->first_minute;
+        habit->last_minute = minute > habit->last_minute ? minute : habit->last_minute;
+    }
+    habit->count += 1;
+    habit->quantity += quantity;
+}
+
+static void learn_habits(struct recommend *recommend, struct customer *customer, int64_t time_ms)
+{
+    struct basket *basket = &recommend->basket;
+    uint32_t minute = minute_of(time_ms);
+    uint32_t known_count = customer->habit_count;
+
+    /* One walk over the history instead of a search for each product. */
+    for (uint32_t i = 0; i < known_count; i++) {
+        uint32_t place = basket->place[customer->habits[i].product];
+        if (place != 0) {
+            buy(&customer->habits[i], customer, minute, basket->quantities[place - 1]);
+            basket->quantities[place - 1] = -1;
+        }
+    }
+    for (uint32_t i = 0; i < basket->count; i++)
+        if (basket->quantities[i] >= 0)
+            buy(customer_add_habit(&recommend->store, customer, basket->products[i]), customer,
+                minute, basket->quantities[i]);
+    customer->orders++;
+    customer->items += (float)basket->count;
+    customer->last_ms = time_ms > customer->last_ms ? time_ms : customer->last_ms;
+    customer_set_basket(&recommend->store, customer, basket->products,
+                        basket->count < BASKET_KEPT_MAX ? basket->count : BASKET_KEPT_MAX);
+}
+
+/* ---- an order ---- */
+
+static void learn_commons(struct recommend *recommend, const struct event *event)
+{
+    struct store *store = &recommend->store;
+    float growth[HALF_LIFE_COUNT];
+
+    if (store->commons == NULL)
+        store->commons = market_create(store, (struct view){NULL, 0});
+    struct market *commons = store->commons;
+    fill_basket(recommend, commons, event);
+    market_growth(commons, event->event_time_ms, growth);
+    for (uint32_t i = 0; i < recommend->basket.count; i++)
+        product_raise(commons, recommend->basket.products[i], growth, 1);
+    empty_basket(&recommend->basket);
+    commons->totals.orders++;
+    if (event->event_time_ms > commons->latest_ms)
+        commons->latest_ms = event->event_time_ms;
+}
+
+static struct market *market_of(struct recommend *recommend, const struct event *event)
+{
+    struct market *market = market_find(&recommend->store, event->tenant_id);
+
+    if (market == NULL)
+        market = market_create(&recommend->store, event->tenant_id);
+    market->activity = recommend->store.sequence;
+    market->has_news = true;
+    return market;
+}
+
+void learn_order(struct recommend *recommend, const struct event *event,
+                 const struct recommend_context *context)
+{
+    struct store *store = &recommend->store;
+    const struct order *order = &event->order;
+    int64_t time_ms = event->event_time_ms;
+    struct market *market = market_of(recommend, event);
+    struct customer *customer = NULL;
+    uint32_t reference = 0;
+
+    if (order->status == ORDER_CANCELLED) {
+        market->totals.cancelled++;
+        return;
+    }
+    fill_basket(recommend, market, event);
+    if (!view_is_absent(order->customer_id)) {
+        reference = customer_find(store, market, order->customer_id);
+        if (reference == 0)
+            reference = customer_create(store, market, order->customer_id);
+        customer_touch(store, reference);
+        customer = customer_at(store, reference);
+        customer->spent += order->amount;
+    }
+    if (recommend->basket.count > 0) {
+        teach_model(recommend, market, customer, time_ms);
+        if (customer != NULL)
+            learn_repeats(&recommend->basket, market, customer);
+        learn_products(recommend, market, time_ms);
+        if (customer != NULL) {
+            learn_sequence(recommend, market, customer);
+            learn_habits(recommend, customer, time_ms);
+        }
+    }
+    empty_basket(&recommend->basket);
+    market->totals.orders++;
+    market->totals.guests += customer == NULL;
+    market->totals.recommended_orders += !view_is_absent(order->recommendation_id);
+    if (time_ms > market->latest_ms)
+        market->latest_ms = time_ms;
+    recommend->totals.orders++;
+    if (context->is_sharing)
+        learn_commons(recommend, event);
+    store_trim(store, market, reference);
+}
+
+/* ---- an interaction ---- */
+
+/* What it adds to the customer's fondness and to popularity, where an order adds 1. A
+ * purchase adds nothing: its order has done so already. */
+static const struct {
+    float fondness;
+    float popularity;
+} weights[] = {
+    [INTERACTION_IMPRESSION] = {0, 0}, [INTERACTION_VIEW] = {.05f, .01f},
+    [INTERACTION_CLICK] = {.1f, .02f}, [INTERACTION_ADD_TO_CART] = {.3f, .1f},
+    [INTERACTION_PURCHASE] = {0, 0},   [INTERACTION_RATING] = {0, 0},
+};
+
+/* A rating of 3 of 5 is worth nothing, 5 half an order, 1 takes half an order away. */
+static float rating_weight(double rating)
+{
+    double stars = rating < 1 ? 1 : rating > 5 ? 5 : rating;
+
+    return (float)((stars - 3) / 4);
+}
+
+/* Looking again and again does not make it more than an order. */
+static const float fondness_by_looking_max = 1.0f;
+
+static void raise_fondness(struct recommend *recommend, struct customer *customer, uint32_t number,
+                           float amount, int64_t time_ms)
+{
+    struct habit *habit = NULL;
+
+    for (uint32_t i = 0; i < customer->habit_count && habit == NULL; i++)
+        if (customer->habits[i].product == number)
+            habit = &customer->habits[i];
+    if (habit == NULL) {
+        habit = customer_add_habit(&recommend->store, customer, number);
+        habit->first_minute = minute_of(time_ms);
+    }
+    float weight = habit->weight * habit_fade(customer->orders - habit->last_basket);
+    float most = habit->count > 0 ? weight + amount : fondness_by_looking_max;
+    weight = weight + amount < most ? weight + amount : most;
+    habit->weight = weight > 0 ? weight : 0;
+    habit->last_basket = customer->orders;
+    if (habit->count <= 0)
+        habit->last_minute = minute_of(time_ms);
+    habit->views++;
+}
+
+static void count_session(struct market *market, struct customer *customer,
+                          const struct event *event)
+{
+    static const int64_t silence_ms = 30 * 60 * 1000;
+    struct view id = event->interaction.session_id;
+    uint64_t hash = view_is_absent(id) ? 0 : hash_view(id, 0) | 1;
+    bool is_new = hash != 0 ? hash != customer->session_hash
+                            : customer->session_ms == INT64_MIN ||
+                                  event->event_time_ms - customer->session_ms > silence_ms;
+
+    if (is_new) {
+        customer->sessions++;
+        market->totals.sessions++;
+    }
+    customer->session_hash = hash;
+    if (event->event_time_ms > customer->session_ms)
+        customer->session_ms = event->event_time_ms;
+}
+
+void learn_interaction(struct recommend *recommend, const struct event *event)
+{
+    struct store *store = &recommend->store;
+    const struct interaction *interaction = &event->interaction;
+    struct market *market = market_of(recommend, event);
+    float fondness = weights[interaction->type].fondness;
+    float popularity = weights[interaction->type].popularity;
+    float growth[HALF_LIFE_COUNT];
+
+    product_make_room(store, market, 1);
+    uint32_t number =
+        product_find_or_add(store, market, interaction->product_id, event->event_time_ms);
+    uint32_t reference = customer_find(store, market, interaction->customer_id);
+    if (reference == 0)
+        reference = customer_create(store, market, interaction->customer_id);
+    customer_touch(store, reference);
+    struct customer *customer = customer_at(store, reference);
+    if (interaction->type == INTERACTION_RATING)
+        fondness = rating_weight(interaction->value);
+    if (fondness != 0)
+        raise_fondness(recommend, customer, number, fondness, event->event_time_ms);
+    if (popularity > 0) {
+        market_growth(market, event->event_time_ms, growth);
+        product_raise(market, number, growth, popularity);
+    }
+    count_session(market, customer, event);
+    customer->interactions++;
+    market->totals.interactions[interaction->type]++;
+    market->totals.recommended_clicks +=
+        interaction->type == INTERACTION_CLICK && !view_is_absent(interaction->recommendation_id);
+    if (event->event_time_ms > market->latest_ms)
+        market->latest_ms = event->event_time_ms;
+    recommend->totals.interactions++;
+    store_trim(store, market, reference);
+}

@@ -1,0 +1,50 @@
+#include "recommend/model.h"
+
+#include <stddef.h>
+
+/* The order is part of saved state and of the option: new kinds go to the end. */
+const struct model_kind *const model_kinds[] = {
+    &model_weir,
+    &model_popularity,
+    &model_personal,
+    &model_formula,
+};
+enum { KIND_COUNT = sizeof model_kinds / sizeof model_kinds[0] };
+
+const char *const recommend_model_names[] = {"weir", "popularity", "personal", "formula", NULL};
+_Static_assert(sizeof recommend_model_names / sizeof recommend_model_names[0] == KIND_COUNT + 1,
+               "a name for each kind");
+
+uint32_t model_kind_count(void)
+{
+    return KIND_COUNT;
+}
+
+const struct model_kind *model_find(struct view name)
+{
+    for (uint32_t i = 0; i < KIND_COUNT; i++)
+        if (view_is_text(name, model_kinds[i]->name))
+            return model_kinds[i];
+    return NULL;
+}
+
+void market_select_kind(struct store *store, struct market *market, const struct model_kind *kind)
+{
+    if (market->model != NULL)
+        market->kind->close(market->model, store, market);
+    market->kind = kind;
+    market->model = kind != NULL && kind->open != NULL ? kind->open(store, market) : NULL;
+}
+
+void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking)
+{
+    if (kind->needs_neighbours || ranking->context_count > 0)
+        ranking_add_neighbours(ranking);
+    if (kind->suggest != NULL)
+        kind->suggest(model, ranking);
+    ranking_choose(ranking);
+    if (kind->needs_facts)
+        ranking_add_facts(ranking);
+    if (kind->needs_features)
+        ranking_add_features(ranking);
+}

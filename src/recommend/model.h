@@ -1,0 +1,71 @@
+#ifndef RECOMMEND_MODEL_H
+#define RECOMMEND_MODEL_H
+/*
+ * model.h - the kinds of model behind the lists: a file and a table row each.
+ *
+ * What all kinds share (popularity, habits, neighbours) lives in the market; a kind adds
+ * a state of its own where it needs one, which is learnt from the moment the tenant
+ * selects the kind.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "event/result.h"
+#include "recommend/market.h"
+#include "recommend/rank.h"
+
+/* An order, in numbers of products. */
+struct lesson {
+    struct market *market;
+    const struct customer *customer; /* NULL: a guest */
+    const uint32_t *products;        /* distinct */
+    uint32_t product_count;
+    int64_t time_ms;
+};
+
+struct model_kind {
+    const char *name;
+    const char *version;
+    enum strategy strategy; /* of a list for a known customer without a context */
+    bool needs_neighbours;  /* the first three signals */
+    bool needs_facts;
+    bool needs_features;
+    bool learns_by_ranking; /* learn is given the ranking for the order's customer */
+
+    /* NULL when there is no state. */
+    void *(*open)(struct store *store, struct market *market);
+    void (*close)(void *model, struct store *store, struct market *market);
+    /* Adds to SIGNAL_EXTRA. */
+    void (*suggest)(const void *model, struct ranking *ranking);
+    /* Fills ranking->scores; for `is_fresh_only` those of owned candidates do not matter. */
+    void (*score)(const void *model, struct ranking *ranking, bool is_fresh_only);
+    /* Before the market learns the order. With learns_by_ranking: only orders of customers
+     * with earlier orders; the order's products carry MARK_TRUTH. Else `ranking` is NULL. */
+    void (*learn)(void *model, struct store *store, const struct lesson *lesson,
+                  struct ranking *ranking);
+    void (*forget)(void *model, struct store *store, const struct customer *customer);
+    void (*renumber)(void *model, const uint32_t *numbers);
+    void (*save)(const void *model, struct byte_writer *out);
+    /* Into a state just opened; `in` broken when it cannot be. */
+    void (*load)(void *model, struct store *store, struct market *market, struct byte_reader *in);
+};
+
+extern const struct model_kind model_weir;
+extern const struct model_kind model_formula;
+extern const struct model_kind model_personal;
+extern const struct model_kind model_popularity;
+
+/* In the order of recommend_model_names. */
+extern const struct model_kind *const model_kinds[];
+uint32_t model_kind_count(void);
+/* NULL: there is none of that name. */
+const struct model_kind *model_find(struct view name);
+
+/* Between ranking_begin and ranking_end: candidates with all that the kind needs. */
+void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking);
+
+/* Ends the old kind's state and opens the new one's. */
+void market_select_kind(struct store *store, struct market *market, const struct model_kind *kind);
+#endif

@@ -1,0 +1,248 @@
+#include "recommend/recommend.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "recommend/job.h"
+#include "recommend/model.h"
+#include "recommend/state.h"
+
+/* ---- options ---- */
+
+#define AT(member) offsetof(struct recommend_options, member)
+
+static const struct option options[] = {
+    {.name = "model",
+     .type = OPTION_CHOICE,
+     .offset = AT(model),
+     .preset = "weir",
+     .choices = recommend_model_names,
+     .purpose = "What a tenant's lists are made with until a select-model command."},
+    {.name = "push",
+     .type = OPTION_BOOL,
+     .offset = AT(is_pushing),
+     .preset = "false",
+     .purpose = "Publish a list for the customer after each order, unasked."},
+    {.name = "products.max",
+     .type = OPTION_INT,
+     .offset = AT(products_max),
+     .preset = "100000",
+     .least = 4096,
+     .most = 10000000,
+     .purpose = "Products kept of one tenant; the longest unseen go first."},
+    {.name = "neighbours.max",
+     .type = OPTION_INT,
+     .offset = AT(neighbours_max),
+     .preset = "384",
+     .least = 12,
+     .most = NEIGHBOURS_MAX,
+     .purpose = "Products kept with each product as bought together with it."},
+    {.name = "history.products_max",
+     .type = OPTION_INT,
+     .offset = AT(history_products_max),
+     .preset = "512",
+     .least = 16,
+     .most = HISTORY_PRODUCTS_MAX,
+     .purpose = "Products kept of one customer; the least fond ones go first."},
+    {.name = "slice.customers_max",
+     .type = OPTION_INT,
+     .offset = AT(slice_customers_max),
+     .preset = "32",
+     .least = 1,
+     .most = 1000,
+     .purpose = "Customers of batch jobs served between two batches of events."},
+    {.name = "jobs.max",
+     .type = OPTION_INT,
+     .offset = AT(jobs_max),
+     .preset = "100",
+     .least = 1,
+     .most = 10000,
+     .purpose = "Unfinished batch jobs of one tenant; further ones fail at once."},
+    {.name = "jobs.attempts_max",
+     .type = OPTION_INT,
+     .offset = AT(job_attempts_max),
+     .preset = "5",
+     .least = 1,
+     .most = 20,
+     .purpose = "How often the failed customers of a batch job are tried."},
+    {.name = "jobs.retry",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(job_retry_ms),
+     .preset = "10s",
+     .least = 1,
+     .most = 86400000,
+     .purpose = "Pause before the second attempt; it doubles with each further one."},
+    {.name = "summary",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(summary_ms),
+     .preset = "5m",
+     .least = 0,
+     .most = 86400000,
+     .purpose = "How often totals and trending products of an active tenant are published; "
+                "0: never."},
+};
+
+const struct option_table recommend_option_table = {
+    .section = "recommend",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+    .bytes = sizeof(struct recommend_options),
+};
+
+uint64_t recommend_options_digest(const struct recommend_options *values)
+{
+    const int64_t numbers[] = {
+        values->model,          values->is_pushing,           values->products_max,
+        values->neighbours_max, values->history_products_max, values->slice_customers_max,
+        values->jobs_max,       values->job_attempts_max,     values->job_retry_ms,
+        values->summary_ms,     (int64_t)values->bytes_max,
+    };
+
+    return hash_bytes(numbers, sizeof numbers, 0);
+}
+
+/* ---- life ---- */
+
+struct recommend *recommend_open(const struct recommend_options *values)
+{
+    struct recommend *recommend = calloc(1, sizeof *recommend);
+
+    assert(recommend != NULL);
+    assert(values->model >= 0 && values->model < model_kind_count());
+    assert(values->products_max > BASKET_MAX && values->history_products_max > 0);
+    store_open(&recommend->store, values);
+    ranking_open(&recommend->ranking);
+    recommend->now_ms = INT64_MIN;
+    return recommend;
+}
+
+void recommend_close(struct recommend *recommend)
+{
+    if (recommend == NULL)
+        return;
+    store_close(&recommend->store);
+    ranking_close(&recommend->ranking);
+    free(recommend->basket.place);
+    free(recommend);
+}
+
+/* ---- events ---- */
+
+static void answer_request(struct recommend *recommend, const struct event *event,
+                           const struct recommend_context *context, struct outbox *outbox)
+{
+    const struct request *request = &event->request;
+    struct question question = {
+        .tenant_id = event->tenant_id,
+        .customer_id = request->customer_id,
+        .request_id = event->id,
+        .cause = event->id,
+        .context = request->context.product_ids,
+        .count = request->count > 0 ? (uint32_t)request->count : LIST_COUNT_PRESET,
+        .excludes_purchased = request->exclude_purchased,
+        .is_sharing = context->is_sharing,
+        .time_ms = event->event_time_ms,
+    };
+
+    if (request->customer_ids.count > 0)
+        job_submit(recommend, event, context->is_sharing, outbox);
+    else
+        answer(recommend, &question, outbox);
+}
+
+static void push_list(struct recommend *recommend, const struct event *event,
+                      const struct recommend_context *context, struct outbox *outbox)
+{
+    const struct market *market = market_find(&recommend->store, event->tenant_id);
+    struct question question = {
+        .tenant_id = event->tenant_id,
+        .customer_id = event->order.customer_id,
+        .cause = event->id,
+        .count = LIST_COUNT_PRESET,
+        .is_sharing = context->is_sharing,
+        .time_ms = event->event_time_ms,
+    };
+
+    if (market != NULL && market->is_pushing && !view_is_absent(question.customer_id) &&
+        event->order.status == ORDER_PLACED)
+        answer(recommend, &question, outbox);
+}
+
+void recommend_apply(struct recommend *recommend, const struct event *event,
+                     const struct recommend_context *context, struct outbox *outbox)
+{
+    recommend->store.sequence++;
+    switch (event->kind) {
+    case EVENT_ORDER:
+        learn_order(recommend, event, context);
+        push_list(recommend, event, context, outbox);
+        break;
+    case EVENT_INTERACTION:
+        learn_interaction(recommend, event);
+        break;
+    case EVENT_REQUEST:
+        answer_request(recommend, event, context, outbox);
+        break;
+    case EVENT_AUTH:
+    case EVENT_API_CALL:
+    case EVENT_OUTCOME:
+    case EVENT_COMMAND:
+    case EVENT_KIND_COUNT:
+        break;
+    }
+}
+
+void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox)
+{
+    if (now_ms < recommend->now_ms)
+        return;
+    recommend->now_ms = now_ms;
+    job_tick(recommend, now_ms, outbox);
+    summary_tick(recommend, now_ms, outbox);
+}
+
+bool recommend_is_busy(const struct recommend *recommend)
+{
+    return recommend->store.job_count > 0;
+}
+
+/* ---- figures ---- */
+
+static void count_market(const struct store *store, const struct market *market,
+                         struct recommend_stats *stats)
+{
+    stats->tenants++;
+    stats->customers += market->customer_count;
+    stats->products += market->product_count;
+    stats->pairs += market->pairs;
+    for (uint32_t number = 1; number <= market->product_count; number++)
+        stats->neighbours += market->products[number].neighbours.count;
+    for (const struct job *job = market->jobs; job != NULL; job = job->next) {
+        stats->jobs_running += job->is_processing;
+        stats->jobs_waiting += !job->is_processing;
+    }
+    (void)store;
+}
+
+void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats)
+{
+    const struct store *store = &recommend->store;
+
+    *stats = (struct recommend_stats){
+        .orders = recommend->totals.orders,
+        .interactions = recommend->totals.interactions,
+        .recommendations = recommend->totals.recommendations,
+        .jobs_submitted = recommend->totals.jobs_submitted,
+        .jobs_completed = recommend->totals.jobs_completed,
+        .jobs_failed = recommend->totals.jobs_failed,
+        .jobs_cancelled = recommend->totals.jobs_cancelled,
+        .customers_evicted = store->customers_evicted,
+        .products_evicted = store->products_evicted,
+        .tenants_evicted = store->markets_evicted,
+        .bytes = store->bytes,
+    };
+    for (uint32_t i = 0; i < store->market_count; i++)
+        if (store->markets[i] != NULL)
+            count_market(store, store->markets[i], stats);
+}

@@ -1,0 +1,551 @@
+/*
+ * The state as bytes. What decides later results is written as it lies in memory, the
+ * places in tables of neighbours and in heaps included, so that a loaded state goes on to
+ * the last bit as the saved one would have.
+ *
+ * Floats are written as their bits; counts, numbers and times as varints.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "recommend/job.h"
+#include "recommend/model.h"
+#include "recommend/state.h"
+
+enum { SAVED_VERSION = 1 };
+#define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
+
+static void put_float(struct byte_writer *out, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    byte_put_u32(out, bits);
+}
+
+static float take_float(struct byte_reader *in)
+{
+    uint32_t bits = byte_take_u32(in);
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* A number below or equal to `most`. */
+static uint32_t take_number(struct byte_reader *in, uint32_t most)
+{
+    uint64_t number = byte_take_varint(in);
+
+    if (number > most) {
+        in->broken = true;
+        return 0;
+    }
+    return (uint32_t)number;
+}
+
+static struct view take_id(struct byte_reader *in)
+{
+    struct view id = byte_take_view(in);
+
+    if (view_is_absent(id))
+        in->broken = true;
+    return id;
+}
+
+/* ---- neighbours ---- */
+
+static void save_neighbours(const struct neighbours *row, struct byte_writer *out)
+{
+    uint32_t last = 0;
+
+    byte_put_varint(out, row->slot_count);
+    byte_put_varint(out, row->count);
+    put_float(out, row->floor);
+    put_float(out, row->total);
+    for (uint32_t at = 0; at < row->slot_count; at++) {
+        const struct neighbour *slot = &row->slots[at];
+        if (slot->product == 0)
+            continue;
+        byte_put_varint(out, at - last);
+        byte_put_varint(out, slot->product);
+        put_float(out, slot->together);
+        put_float(out, slot->next);
+        put_float(out, slot->missed);
+        last = at;
+    }
+}
+
+static void load_neighbours(struct store *store, struct market *market, struct neighbours *row,
+                            struct byte_reader *in)
+{
+    uint32_t slot_count = take_number(in, 2 * NEIGHBOURS_MAX + 2), at = 0;
+    uint64_t count = byte_take_count(in, 14);
+
+    row->floor = take_float(in);
+    row->total = take_float(in);
+    /* At least one slot stays empty, or a search would not end. */
+    if (slot_count == 0 || (slot_count & (slot_count - 1)) != 0 || count >= slot_count ||
+        in->broken) {
+        in->broken |= slot_count != 0 || count != 0;
+        return;
+    }
+    neighbours_reserve(row, &store->blocks, slot_count);
+    market->bytes += blocks_round(neighbours_bytes(slot_count));
+    store->bytes += blocks_round(neighbours_bytes(slot_count));
+    for (uint64_t i = 0; i < count; i++) {
+        at += take_number(in, slot_count - 1 - at);
+        struct neighbour *slot = &row->slots[at];
+        in->broken |= slot->product != 0;
+        slot->product = take_number(in, market->product_count);
+        slot->together = take_float(in);
+        slot->next = take_float(in);
+        slot->missed = take_float(in);
+        in->broken |= slot->product == 0;
+        if (in->broken)
+            return;
+    }
+    row->count = (uint32_t)count;
+}
+
+/* ---- products ---- */
+
+static void save_product(const struct product *product, struct byte_writer *out)
+{
+    byte_put_view(out, product->id);
+    byte_put_u8(out, product->is_blocked);
+    for (int top = 0; top < TOP_COUNT; top++)
+        byte_put_u16(out, product->top_at[top]);
+    for (int i = 0; i < HALF_LIFE_COUNT; i++)
+        put_float(out, product->popularity[i]);
+    put_float(out, product->orders);
+    put_float(out, product->sources);
+    put_float(out, product->repeat_chances);
+    put_float(out, product->repeat_hits);
+    byte_put_svarint(out, product->first_ms);
+    byte_put_svarint(out, product->last_ms);
+}
+
+static void load_product(struct store *store, struct market *market, struct byte_reader *in)
+{
+    struct view id = take_id(in);
+
+    if (in->broken || product_find(market, id) != 0) {
+        in->broken = true;
+        return;
+    }
+    uint32_t number = product_add(store, market, id);
+    struct product *product = &market->products[number];
+    product->is_blocked = byte_take_u8(in) != 0;
+    for (int top = 0; top < TOP_COUNT; top++) {
+        uint16_t at = byte_take_u16(in);
+        if (at > TOP_PRODUCTS_MAX || (at > 0 && market->tops[top][at - 1] != 0)) {
+            in->broken = true;
+            return;
+        }
+        product->top_at[top] = at;
+        if (at > 0) {
+            market->tops[top][at - 1] = number;
+            market->top_counts[top]++;
+        }
+    }
+    for (int i = 0; i < HALF_LIFE_COUNT; i++)
+        product->popularity[i] = take_float(in);
+    product->orders = take_float(in);
+    product->sources = take_float(in);
+    product->repeat_chances = take_float(in);
+    product->repeat_hits = take_float(in);
+    product->first_ms = byte_take_svarint(in);
+    product->last_ms = byte_take_svarint(in);
+    product_rescale(market, number);
+    market->blocked_count += product->is_blocked;
+}
+
+static void save_products(const struct market *market, struct byte_writer *out)
+{
+    byte_put_varint(out, market->product_count);
+    for (uint32_t number = 1; number <= market->product_count; number++)
+        save_product(&market->products[number], out);
+    for (uint32_t number = 1; number <= market->product_count; number++)
+        save_neighbours(&market->products[number].neighbours, out);
+}
+
+static void load_products(struct store *store, struct market *market, struct byte_reader *in)
+{
+    uint64_t count = byte_take_count(in, 40);
+
+    if (in->broken || count > UINT32_MAX / 2) {
+        in->broken = true;
+        return;
+    }
+    if (count > 0)
+        product_reserve(store, market, (uint32_t)count);
+    for (uint64_t i = 0; i < count && !in->broken; i++)
+        load_product(store, market, in);
+    /* The heaps have no gaps. */
+    for (int top = 0; top < TOP_COUNT; top++)
+        for (uint32_t at = 0; at < market->top_counts[top]; at++)
+            in->broken |= market->tops[top][at] == 0;
+    for (uint32_t number = 1; number <= market->product_count && !in->broken; number++)
+        load_neighbours(store, market, &market->products[number].neighbours, in);
+}
+
+/* ---- customers ---- */
+
+static void save_customer(const struct customer *customer, struct byte_writer *out)
+{
+    byte_put_view(out, customer->id);
+    byte_put_varint(out, customer->orders);
+    byte_put_varint(out, customer->sessions);
+    byte_put_varint(out, customer->interactions);
+    put_float(out, customer->repeat_hits);
+    put_float(out, customer->repeat_items);
+    put_float(out, customer->items);
+    byte_put_double(out, customer->spent);
+    byte_put_svarint(out, customer->last_ms);
+    byte_put_svarint(out, customer->session_ms);
+    byte_put_u64(out, customer->session_hash);
+    byte_put_varint(out, customer->habit_count);
+    for (uint32_t i = 0; i < customer->habit_count; i++) {
+        const struct habit *habit = &customer->habits[i];
+        byte_put_varint(out, habit->product);
+        byte_put_varint(out, habit->last_basket);
+        put_float(out, habit->count);
+        put_float(out, habit->weight);
+        put_float(out, habit->quantity);
+        byte_put_varint(out, habit->first_minute);
+        byte_put_varint(out, habit->last_minute);
+        byte_put_varint(out, habit->views);
+    }
+    byte_put_varint(out, customer->basket_count);
+    for (uint32_t i = 0; i < customer->basket_count; i++)
+        byte_put_varint(out, customer->basket[i]);
+}
+
+static void load_habits(struct store *store, struct customer *customer, struct byte_reader *in)
+{
+    uint32_t products = customer->market->product_count;
+    uint64_t count = byte_take_count(in, 17);
+
+    if (in->broken || count > HISTORY_PRODUCTS_MAX) {
+        in->broken = true;
+        return;
+    }
+    customer_reserve(store, customer, (uint32_t)count);
+    for (uint64_t i = 0; i < count; i++) {
+        struct habit *habit = &customer->habits[i];
+        habit->product = take_number(in, products);
+        habit->last_basket = take_number(in, UINT32_MAX);
+        habit->count = take_float(in);
+        habit->weight = take_float(in);
+        habit->quantity = take_float(in);
+        habit->first_minute = take_number(in, UINT32_MAX);
+        habit->last_minute = take_number(in, UINT32_MAX);
+        habit->views = take_number(in, UINT32_MAX);
+        in->broken |= habit->product == 0;
+    }
+    customer->habit_count = (uint32_t)count;
+    customer->market->pairs += count;
+}
+
+static void load_basket(struct store *store, struct customer *customer, struct byte_reader *in)
+{
+    uint32_t products[BASKET_KEPT_MAX];
+    uint64_t count = byte_take_count(in, 1);
+
+    if (in->broken || count > BASKET_KEPT_MAX) {
+        in->broken = true;
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        products[i] = take_number(in, customer->market->product_count);
+        in->broken |= products[i] == 0;
+    }
+    customer_set_basket(store, customer, products, (uint32_t)count);
+}
+
+static void load_customer(struct store *store, struct market *market, struct byte_reader *in)
+{
+    struct view id = take_id(in);
+
+    if (in->broken || customer_find(store, market, id) != 0) {
+        in->broken = true;
+        return;
+    }
+    struct customer *customer = customer_at(store, customer_create(store, market, id));
+    customer->orders = take_number(in, UINT32_MAX);
+    customer->sessions = take_number(in, UINT32_MAX);
+    customer->interactions = take_number(in, UINT32_MAX);
+    customer->repeat_hits = take_float(in);
+    customer->repeat_items = take_float(in);
+    customer->items = take_float(in);
+    customer->spent = byte_take_double(in);
+    customer->last_ms = byte_take_svarint(in);
+    customer->session_ms = byte_take_svarint(in);
+    customer->session_hash = byte_take_u64(in);
+    load_habits(store, customer, in);
+    load_basket(store, customer, in);
+}
+
+/* From the longest silent, so that creating them in this order restores the order. */
+static void save_customers(const struct store *store, const struct market *market,
+                           struct byte_writer *out)
+{
+    byte_put_varint(out, market->customer_count);
+    for (uint32_t reference = market->oldest; reference != 0;
+         reference = customer_at(store, reference)->newer)
+        save_customer(customer_at(store, reference), out);
+}
+
+static void load_customers(struct store *store, struct market *market, struct byte_reader *in)
+{
+    uint64_t count = byte_take_count(in, 30);
+
+    for (uint64_t i = 0; i < count && !in->broken; i++)
+        load_customer(store, market, in);
+}
+
+/* ---- markets ---- */
+
+static void save_totals(const struct market_totals *totals, struct byte_writer *out)
+{
+    const uint64_t *numbers = (const uint64_t *)totals;
+
+    for (size_t i = 0; i < sizeof *totals / sizeof *numbers; i++)
+        byte_put_varint(out, numbers[i]);
+}
+
+static void load_totals(struct market_totals *totals, struct byte_reader *in)
+{
+    uint64_t *numbers = (uint64_t *)totals;
+
+    for (size_t i = 0; i < sizeof *totals / sizeof *numbers; i++)
+        numbers[i] = byte_take_varint(in);
+}
+
+static void save_market(const struct store *store, const struct market *market,
+                        struct byte_writer *out)
+{
+    byte_put_view(out, market->kind != NULL ? view_of(market->kind->name) : (struct view){NULL, 0});
+    byte_put_u8(out, market->is_pushing);
+    byte_put_varint(out, market->activity);
+    byte_put_svarint(out, market->zero_ms);
+    byte_put_svarint(out, market->latest_ms);
+    for (int i = 0; i < HALF_LIFE_COUNT; i++)
+        put_float(out, market->most[i]);
+    byte_put_svarint(out, market->summary_ms);
+    byte_put_u8(out, market->has_news);
+    save_totals(&market->totals, out);
+    save_products(market, out);
+    save_customers(store, market, out);
+    byte_put_varint(out, market->job_count);
+    for (const struct job *job = market->jobs; job != NULL; job = job->next)
+        job_save(job, out);
+    if (market->kind != NULL && market->kind->save != NULL)
+        market->kind->save(market->model, out);
+}
+
+static void load_market(struct store *store, struct market *market, struct byte_reader *in)
+{
+    struct view name = byte_take_view(in);
+    const struct model_kind *kind = view_is_absent(name) ? NULL : model_find(name);
+
+    in->broken |= (kind == NULL) != view_is_absent(market->id);
+    market->is_pushing = byte_take_u8(in) != 0;
+    market->activity = byte_take_varint(in);
+    market->zero_ms = byte_take_svarint(in);
+    market->latest_ms = byte_take_svarint(in);
+    for (int i = 0; i < HALF_LIFE_COUNT; i++)
+        market->most[i] = take_float(in);
+    market->summary_ms = byte_take_svarint(in);
+    market->has_news = byte_take_u8(in) != 0;
+    load_totals(&market->totals, in);
+    if (!in->broken)
+        load_products(store, market, in);
+    if (!in->broken)
+        load_customers(store, market, in);
+    uint64_t jobs = byte_take_count(in, 10);
+    for (uint64_t i = 0; i < jobs && !in->broken; i++)
+        job_load(store, market, in);
+    if (in->broken)
+        return;
+    if (kind != market->kind)
+        market_select_kind(store, market, kind);
+    if (kind != NULL && kind->load != NULL)
+        kind->load(market->model, store, market, in);
+}
+
+/* ---- the store ---- */
+
+/* Markets keep their places: turns and summaries go by them. */
+static void save_markets(const struct store *store, struct byte_writer *out)
+{
+    byte_put_varint(out, store->market_count);
+    for (uint32_t i = 0; i < store->market_count; i++) {
+        const struct market *market = store->markets[i];
+        byte_put_view(out, market != NULL ? market->id : (struct view){NULL, 0});
+        if (market != NULL)
+            save_market(store, market, out);
+    }
+    byte_put_u8(out, store->commons != NULL);
+    if (store->commons != NULL)
+        save_market(store, store->commons, out);
+}
+
+static void load_markets(struct store *store, struct byte_reader *in)
+{
+    uint64_t count = byte_take_count(in, 1);
+
+    for (uint64_t i = 0; i < count && !in->broken; i++) {
+        struct view id = byte_take_view(in);
+        if (view_is_absent(id)) {
+            store_skip_place(store);
+            continue;
+        }
+        if (market_find(store, id) != NULL) {
+            in->broken = true;
+            return;
+        }
+        load_market(store, market_create(store, id), in);
+    }
+    if (!in->broken && byte_take_u8(in) != 0) {
+        store->commons = market_create(store, (struct view){NULL, 0});
+        load_market(store, store->commons, in);
+    }
+}
+
+static void save_ring(const struct store *store, struct byte_writer *out)
+{
+    const struct market *market = store->busy;
+    uint32_t count = 0;
+
+    for (; market != NULL && (count == 0 || market != store->busy); market = market->busy_next)
+        count++;
+    byte_put_varint(out, count);
+    for (uint32_t i = 0; i < count; i++, market = market->busy_next)
+        byte_put_varint(out, market->index);
+}
+
+static void load_ring(struct store *store, struct byte_reader *in)
+{
+    struct market *first = NULL, *last = NULL;
+    uint64_t count = byte_take_count(in, 1), busy_count = 0;
+
+    for (uint32_t i = 0; i < store->market_count; i++) {
+        struct market *market = store->markets[i];
+        busy_count += market != NULL && market->jobs != NULL;
+        if (market != NULL)
+            market->busy_next = NULL;
+    }
+    store->busy = NULL;
+    in->broken |= count != busy_count;
+    for (uint64_t i = 0; i < count && !in->broken; i++) {
+        uint32_t index = take_number(in, store->market_count - 1);
+        struct market *market = store->markets[index];
+        if (market == NULL || market->jobs == NULL || market->busy_next != NULL || market == last) {
+            in->broken = true;
+            return;
+        }
+        if (last != NULL)
+            last->busy_next = market;
+        else
+            first = market;
+        market->busy_next = first;
+        last = market;
+        store->busy = first;
+    }
+}
+
+void recommend_save(const struct recommend *recommend, struct byte_writer *out)
+{
+    const struct store *store = &recommend->store;
+    const uint64_t totals[] = {
+        recommend->totals.orders,
+        recommend->totals.interactions,
+        recommend->totals.recommendations,
+        recommend->totals.jobs_submitted,
+        recommend->totals.jobs_completed,
+        recommend->totals.jobs_failed,
+        recommend->totals.jobs_cancelled,
+        store->sequence,
+        store->customers_evicted,
+        store->products_evicted,
+        store->markets_evicted,
+        recommend->summary_at,
+    };
+
+    byte_put_u32(out, SAVED_MAGIC);
+    byte_put_u16(out, SAVED_VERSION);
+    byte_put_svarint(out, recommend->now_ms);
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+        byte_put_varint(out, totals[i]);
+    save_markets(store, out);
+    save_ring(store, out);
+}
+
+static void load_all(struct recommend *recommend, struct byte_reader *in)
+{
+    struct store *store = &recommend->store;
+    uint64_t summary_at = 0;
+    uint64_t *const totals[] = {
+        &recommend->totals.orders,
+        &recommend->totals.interactions,
+        &recommend->totals.recommendations,
+        &recommend->totals.jobs_submitted,
+        &recommend->totals.jobs_completed,
+        &recommend->totals.jobs_failed,
+        &recommend->totals.jobs_cancelled,
+        &store->sequence,
+        &store->customers_evicted,
+        &store->products_evicted,
+        &store->markets_evicted,
+        &summary_at,
+    };
+
+    recommend->now_ms = byte_take_svarint(in);
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+        *totals[i] = byte_take_varint(in);
+    recommend->summary_at = (uint32_t)summary_at;
+    load_markets(store, in);
+    store->skipped_count = 0;
+    if (!in->broken)
+        load_ring(store, in);
+}
+
+struct recommend *recommend_load(const struct recommend_options *options, struct byte_reader *in,
+                                 struct failure *failure)
+{
+    uint32_t magic = byte_take_u32(in);
+    uint16_t version = byte_take_u16(in);
+
+    if (in->broken || magic != SAVED_MAGIC) {
+        failure_set(failure, REMEDY_STOP, "recommend: these bytes are no saved state");
+        return NULL;
+    }
+    if (version != SAVED_VERSION) {
+        failure_set(failure, REMEDY_STOP,
+                    "recommend: saved by version %u of the format; this program reads %d", version,
+                    SAVED_VERSION);
+        return NULL;
+    }
+    struct recommend *recommend = recommend_open(options);
+    load_all(recommend, in);
+    if (in->broken) {
+        recommend_close(recommend);
+        failure_set(failure, REMEDY_STOP, "recommend: the saved state is damaged");
+        return NULL;
+    }
+    return recommend;
+}
+
+uint64_t recommend_digest(const struct recommend *recommend)
+{
+    struct byte_writer out;
+
+    byte_writer_init(&out);
+    recommend_save(recommend, &out);
+    uint64_t digest = hash_bytes(out.data, out.size, 0);
+    byte_writer_free(&out);
+    return digest;
+}
