@@ -47,9 +47,11 @@ static inline uint32_t layout_match_name(const struct layout_field *field, const
     if ((((words[0] ^ field->name_words[0]) & field->name_masks[0]) |
          ((words[1] ^ field->name_words[1]) & field->name_masks[1])) != 0)
         return 0;
-    if (size > 16 &&
-        ((size_t)(end - at) < size || memcmp(at + 16, field->field->name + 16, size - 18) != 0 ||
-         at[size - 2] != '"' || at[size - 1] != ':'))
+    if (size <= 16)
+        return size;
+    if ((size_t)(end - at) < size || at[size - 2] != '"' || at[size - 1] != ':' ||
+        (field->name_size > 16 &&
+         memcmp(at + 16, field->field->name + 16, field->name_size - 16) != 0))
         return 0;
     return size;
 }
