@@ -74,6 +74,7 @@ struct partition {
     bool wants_snapshot;      /* soon, whatever the interval says */
 
     uint64_t assigned_topics; /* bits by enum topic */
+    uint64_t life;            /* how many partitions had gone live in this pipeline when it did */
     struct partition_meters *meters;
 };
 
@@ -122,6 +123,7 @@ struct pipeline {
 
     bool is_stopped;
     bool has_assignment;
+    uint64_t life_count;
     struct failure stop;
     int64_t complained_ms;
     char trouble[FAILURE_TEXT_MAX]; /* the last one that may pass; "" when it did */

@@ -73,6 +73,7 @@ void member_restart(struct pipeline *pipeline, struct partition *partition)
 void member_go_live(struct pipeline *pipeline, struct partition *partition)
 {
     partition->phase = PARTITION_CATCHING_UP;
+    partition->life = ++pipeline->life_count;
     partition->snapshot_ms = pipeline->now_ms;
     partition->snapshot_events = 0;
     meters_baseline(partition);

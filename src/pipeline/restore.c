@@ -671,6 +671,8 @@ static enum status replay(struct restore *restore, int64_t timeout_ms, struct fa
 
         if (status != STATUS_END)
             return status;
+        if (intake_is_lent(restore->pipeline))
+            return STATUS_AGAIN; /* by the taps about to be closed */
         tap_close(&restore->journal);
         close_inputs(restore);
         go(restore, RESTORE_SETTLE);
@@ -704,7 +706,8 @@ static void follow_committed(struct restore *restore, enum topic topic)
         return;
     if (restore->positions[topic] < 0) {
         restore->positions[topic] = committed;
-    } else if (restore->has_target && restore->target_positions[topic] != committed) {
+    } else if (restore->has_target && restore->target_positions[topic] >= 0 &&
+               restore->target_positions[topic] != committed) {
         log_warn(ROOM,
                  "partition %" PRId32 ": the committed offset of %s is %" PRId64
                  ", the journal says %" PRId64 ": following the committed one",
@@ -752,7 +755,9 @@ static enum status settle(struct restore *restore, struct failure *failure)
     partition->engine = restore->engine;
     restore->engine = NULL;
     memcpy(partition->positions, restore->positions, sizeof(partition->positions));
-    memcpy(partition->committed_positions, restore->positions, sizeof(partition->positions));
+    /* What the group has, not where we are: the next commit stores the difference. */
+    for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
+        partition->committed_positions[i] = restore->committed[i].offset;
     partition->command_position = restore->command_position;
     partition->tick_ms = restore->tick_ms;
     partition->epoch = restore->last_epoch + 1;

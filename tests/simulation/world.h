@@ -1,0 +1,66 @@
+#ifndef SIMULATION_WORLD_H
+#define SIMULATION_WORLD_H
+/*
+ * world.h - processes with real pipelines on a fake cluster, and all that befalls them.
+ *
+ *   world_begin(&world, seed)          every choice comes from the seed
+ *   world_turn(&world)                 produce, disturb, one turn of each process, check
+ *   world_settle(&world)               calm: everything is consumed in bounded turns
+ *   world_judge(&world)                against an uncrashed machine, and the journal
+ *
+ * Threads  one world at a time, one thread
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipeline/pipeline.h"
+#include "simulation/cluster.h"
+
+enum { PROCESSES_MAX = 3, PARTITIONS_ALL = PARTITIONS_MAX };
+
+struct process {
+    struct door *door, *side;
+    struct pipeline *pipeline; /* NULL: not running */
+    uint32_t number;
+    uint32_t birth; /* tells one start from another */
+    bool is_frozen;
+    uint32_t frozen_turns;
+    uint64_t producer;
+};
+
+struct world_options {
+    int64_t guarantee;
+    bool has_zombies;
+    uint32_t event_count;
+    uint32_t fault_permille;
+};
+
+struct world {
+    uint64_t seed;
+    struct world_options options;
+    struct cluster cluster;
+    struct pipeline_options pipeline_options;
+    struct engine_config *config;
+    struct codec *codec;
+    struct process processes[PROCESSES_MAX];
+    uint32_t door_next;
+    uint32_t produced_count;
+    uint32_t crash_count, restart_count, freeze_count, stop_count;
+    bool is_settling;
+    bool may_mend; /* the registry has learnt what it did not know */
+    uint64_t down_until_turn;
+    int64_t watermarks[PARTITIONS_MAX][EVENT_KIND_COUNT];
+    uint64_t watermark_lives[PARTITIONS_MAX];
+    bool has_failed;
+    char text[600];
+};
+
+void world_begin(struct world *world, uint64_t seed);
+void world_end(struct world *world);
+void world_turn(struct world *world);
+/* False: it did not come to rest. */
+bool world_settle(struct world *world);
+void world_judge(struct world *world);
+/* Keeps the first. */
+void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#endif
