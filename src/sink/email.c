@@ -182,7 +182,7 @@ void email_write_sendgrid(const struct result *alert, const struct email_address
     json_name(&json, "custom_args");
     json_begin_object(&json);
     json_name(&json, "alert_id");
-    json_view(&json, alert->id);
+    json_view(&json, one_line(alert->id, UINT32_MAX, arena));
     json_end_object(&json);
     json_end_object(&json);
     json_end_array(&json);

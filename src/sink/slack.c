@@ -17,7 +17,8 @@ static const char *escape_of(char letter)
     case '>':
         return "&gt;";
     default:
-        return NULL;
+        /* Nothing that people could read, and some of it Slack refuses. */
+        return (unsigned char)letter < ' ' && letter != '\n' ? " " : NULL;
     }
 }
 
