@@ -125,6 +125,14 @@ static enum attack_kind choose_attack(const struct world *world)
     return ATTACK_KIND_COUNT;
 }
 
+/* The first of each kind come soon, one after the other: a short run has seen them all. */
+static int64_t choose_pause(struct world *world)
+{
+    if (world->attack_number + 1 < ATTACK_NIGHT_ACTIVITY)
+        return world->options.attack_interval_ms / 2;
+    return exponential_gap(&world->shop.random, (double)world->options.attack_interval_ms);
+}
+
 static void begin_attack(struct world *world)
 {
     enum attack_kind kind = choose_attack(world);
@@ -134,8 +142,7 @@ static void begin_attack(struct world *world)
         world->plan_ms = INT64_MAX;
         return;
     }
-    world->plan_ms +=
-        exponential_gap(&world->shop.random, (double)world->options.attack_interval_ms);
+    world->plan_ms += choose_pause(world);
     if (world->options.has_quiet_nights && (is_night(start_ms) || is_night(start_ms + EVENING_MS)))
         return;
     add_attack(world, kind, start_ms);
