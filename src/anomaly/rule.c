@@ -502,8 +502,12 @@ static void compile_rule(struct compiler *compiler, const struct tree *tree, str
     read_text(compiler, tree, "description");
     int category = read_choice(compiler, tree_get(tree, "category"), "category", category_names,
                                ALERT_SECURITY);
-    int severity =
-        read_choice(compiler, tree_get(tree, "severity"), "severity", severity_names, -1);
+    int severity = SEVERITY_LOW;
+    if (tree_get(tree, "severity") != NULL)
+        severity = read_choice(compiler, tree_get(tree, "severity"), "severity", severity_names,
+                               -1);
+    else
+        complain(compiler->complaints, tree, "severity: missing; expected low, medium or high");
     rule->category = (enum alert_category)category;
     rule->severity = (enum alert_severity)severity;
     if (enabled != NULL)
