@@ -202,8 +202,11 @@ static void other_requests_are_refused(void **state)
 static void rubbish_and_floods_are_survived(void **state)
 {
     struct world *world = malloc(sizeof(*world));
-    static const char *const rubbish[] = {"\r\n\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02",
-                                          "GET / HTTP/9.9\r\n\r\n", "\0\0\0\0"};
+    static const struct view rubbish[] = {
+        VIEW_LITERAL("\r\n\r\n\r\n"),     VIEW_LITERAL("GET\r\n\r\n"),
+        VIEW_LITERAL("\x16\x03\x01\x02"), VIEW_LITERAL("GET / HTTP/9.9\r\n\r\n"),
+        VIEW_LITERAL("\0\0\0\0"),         VIEW_LITERAL("GET / HTTP/1.1\r\nHost"),
+    };
     int peers[100];
 
     (void)state;
@@ -211,7 +214,7 @@ static void rubbish_and_floods_are_survived(void **state)
     for (size_t i = 0; i < sizeof(rubbish) / sizeof(rubbish[0]); i++) {
         int peer = dial(world);
 
-        send(peer, rubbish[i], 8, MSG_NOSIGNAL);
+        send(peer, rubbish[i].data, rubbish[i].size, MSG_NOSIGNAL);
         close(peer);
     }
     /* More connections than are allowed, that never say a word. */
