@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "unit/codec/avro_oracle.h"
 #include "event/event.h"
+#include "unit/codec/avro_oracle.h"
 
 enum { SCHEMAS = 3000, DATA_EACH = 8 };
 
