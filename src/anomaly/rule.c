@@ -504,8 +504,8 @@ static void compile_rule(struct compiler *compiler, const struct tree *tree, str
                                ALERT_SECURITY);
     int severity = SEVERITY_LOW;
     if (tree_get(tree, "severity") != NULL)
-        severity = read_choice(compiler, tree_get(tree, "severity"), "severity", severity_names,
-                               -1);
+        severity =
+            read_choice(compiler, tree_get(tree, "severity"), "severity", severity_names, -1);
     else
         complain(compiler->complaints, tree, "severity: missing; expected low, medium or high");
     rule->category = (enum alert_category)category;
