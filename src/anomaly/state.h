@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "window/blocks.h"
 #include "window/cover.h"
+#include "window/pages.h"
 #include "window/series.h"
 #include "window/slab.h"
 #include "window/steps.h"
@@ -109,6 +110,7 @@ struct candidate {
 struct anomaly {
     const struct rule_set *rules;
     struct anomaly_options options;
+    struct pages pages;
     struct blocks blocks;
     struct slab groups;
     struct slab episodes;

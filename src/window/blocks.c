@@ -5,21 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEGMENT_BYTES = 256 * 1024, SEGMENTS_LEAST = 16, CACHE_LINE_BYTES = 64 };
+#include "window/pages.h"
+
+enum { SEGMENT_BYTES = 128 * 1024, CACHE_LINE_BYTES = 64 };
 
 static const size_t shared_bytes_max = (size_t)BLOCKS_LEAST_BYTES << (BLOCKS_CLASS_COUNT - 1);
 
-void blocks_open(struct blocks *blocks)
+void blocks_open(struct blocks *blocks, struct pages *pages)
 {
-    *blocks = (struct blocks){0};
-}
-
-void blocks_close(struct blocks *blocks)
-{
-    for (uint32_t index = 0; index < blocks->segment_count; index++)
-        free(blocks->segments[index]);
-    free(blocks->segments);
-    *blocks = (struct blocks){0};
+    *blocks = (struct blocks){.pages = pages};
 }
 
 static uint32_t class_of(size_t bytes)
@@ -64,19 +58,8 @@ static void retire_rest(struct blocks *blocks)
 static void add_segment(struct blocks *blocks)
 {
     retire_rest(blocks);
-    if (blocks->segment_count == blocks->segment_max) {
-        uint32_t max = blocks->segment_max == 0 ? SEGMENTS_LEAST : blocks->segment_max * 2;
-        char **segments = realloc(blocks->segments, max * sizeof *segments);
-        if (segments == NULL) {
-            fprintf(stderr, "blocks: the heap is exhausted\n");
-            abort();
-        }
-        blocks->segments = segments;
-        blocks->segment_max = max;
-    }
-    blocks->at = heap_take(SEGMENT_BYTES);
+    blocks->at = pages_take(blocks->pages, SEGMENT_BYTES);
     blocks->left = SEGMENT_BYTES;
-    blocks->segments[blocks->segment_count++] = blocks->at;
 }
 
 void *blocks_take(struct blocks *blocks, size_t bytes)

@@ -6,27 +6,25 @@
  * What is given back waits in a list of its size. Runs of more than 32 KiB come
  * from the heap one by one; such growth is amortised over what fills them.
  *
- * Memory   `bytes` counts what is taken at present, rounded as above
- * Threads  one owner, no locks
+ * Memory   from `pages`, but for what is over 32 KiB. `bytes` counts what is taken at present,
+ * rounded as above Threads  one owner, no locks
  */
 #include <stddef.h>
 #include <stdint.h>
+
+struct pages;
 
 enum { BLOCKS_CLASS_COUNT = 12, BLOCKS_LEAST_BYTES = 16 };
 
 struct blocks {
     void *free_first[BLOCKS_CLASS_COUNT];
-    char **segments;
+    struct pages *pages;
     char *at; /* the unused rest of the newest segment */
     size_t left;
     size_t bytes;
-    uint32_t segment_count;
-    uint32_t segment_max;
 };
 
-void blocks_open(struct blocks *blocks);
-/* Runs over 32 KiB must have been given back. */
-void blocks_close(struct blocks *blocks);
+void blocks_open(struct blocks *blocks, struct pages *pages);
 /* What a request for `bytes` (> 0) really takes. */
 size_t blocks_round(size_t bytes);
 /* Not zeroed; aligned to 16. */

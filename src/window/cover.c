@@ -30,10 +30,10 @@ struct cover {
     uint64_t padding;
 };
 
-void cover_memory_open(struct cover_memory *memory, struct blocks *blocks)
+void cover_memory_open(struct cover_memory *memory, struct pages *pages, struct blocks *blocks)
 {
     *memory = (struct cover_memory){.blocks = blocks};
-    slab_open(&memory->covers, sizeof(struct cover));
+    slab_open(&memory->covers, pages, sizeof(struct cover));
     table_open(&memory->table);
 }
 

@@ -36,7 +36,7 @@ struct cover_list {
     uint32_t first, last;
 };
 
-void cover_memory_open(struct cover_memory *memory, struct blocks *blocks);
+void cover_memory_open(struct cover_memory *memory, struct pages *pages, struct blocks *blocks);
 void cover_memory_close(struct cover_memory *memory);
 /* Bytes in use beyond the blocks. */
 size_t cover_memory_bytes(const struct cover_memory *memory);

@@ -83,7 +83,7 @@ struct series_outcome {
     __int128 value;     /* at its point, afterwards */
 };
 
-void series_memory_open(struct series_memory *memory, struct blocks *blocks);
+void series_memory_open(struct series_memory *memory, struct pages *pages, struct blocks *blocks);
 void series_memory_close(struct series_memory *memory);
 void point_list_add(struct point_list *list, int64_t time_ms, uint32_t count);
 void point_list_free(struct point_list *list);

@@ -5,18 +5,19 @@
  *
  * A reference is 4 bytes, 0 names nothing, and a thing never moves while it is taken.
  *
- * Memory   taken from the heap a segment at a time, given back by slab_close only;
- *          what is given is taken again first
+ * Memory   from `pages`, a segment at a time; what is given is taken again first
  * Threads  one owner, no locks
  */
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SLAB_SEGMENT_BITS = 10, SLAB_SEGMENT_COUNT = 1 << SLAB_SEGMENT_BITS };
+struct pages;
 
 struct slab {
+    struct pages *pages;
     char **segments;
-    size_t item_bytes; /* a multiple of 16; segments start on a cache line */
+    size_t item_bytes;     /* a multiple of 16; segments start on a cache line */
+    uint32_t segment_bits; /* a segment holds 1 << segment_bits things */
     uint32_t segment_count;
     uint32_t segment_max;
     uint32_t free_first;
@@ -24,8 +25,9 @@ struct slab {
     uint32_t live_count;
 };
 
-/* item_bytes >= 16. */
-void slab_open(struct slab *slab, size_t item_bytes);
+/* item_bytes: a multiple of 16, at most 8 KiB. */
+void slab_open(struct slab *slab, struct pages *pages, size_t item_bytes);
+/* What it took from `pages` stays there. */
 void slab_close(struct slab *slab);
 /* Zeroed. Never 0. */
 uint32_t slab_take(struct slab *slab);
@@ -35,7 +37,7 @@ static inline void *slab_at(const struct slab *slab, uint32_t reference)
 {
     uint32_t index = reference - 1;
 
-    return slab->segments[index >> SLAB_SEGMENT_BITS] +
-           (index & (SLAB_SEGMENT_COUNT - 1)) * slab->item_bytes;
+    return slab->segments[index >> slab->segment_bits] +
+           (index & ((1u << slab->segment_bits) - 1)) * slab->item_bytes;
 }
 #endif

@@ -1,21 +1,16 @@
 #include "window/table.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "window/pages.h"
 
 enum { SLOTS_LEAST = 64 };
 
 static struct table_slot *take_slots(uint32_t count)
 {
-    struct table_slot *slots = calloc(count, sizeof *slots);
-
-    if (slots == NULL) {
-        fprintf(stderr, "table: the heap has no room for %u slots\n", count);
-        abort();
-    }
-    return slots;
+    return pages_take_zeroed(count * sizeof(struct table_slot));
 }
 
 void table_open(struct table *table)
