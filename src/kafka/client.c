@@ -284,6 +284,26 @@ enum status client_fail(struct client *client, int code, const char *doing, cons
     }
 }
 
+void client_give_up(struct client *client, const struct failure *failure)
+{
+    pthread_mutex_lock(&client->lock);
+    if (!client->is_hopeless)
+        client->hopeless = *failure;
+    client->is_hopeless = true;
+    pthread_mutex_unlock(&client->lock);
+}
+
+bool client_is_hopeless(struct client *client, struct failure *failure)
+{
+    if (!atomic_load(&client->is_hopeless))
+        return false;
+    pthread_mutex_lock(&client->lock);
+    if (failure != NULL)
+        *failure = client->hopeless;
+    pthread_mutex_unlock(&client->lock);
+    return true;
+}
+
 /* ---- opening and closing ---- */
 
 static void name_topics(struct client *client)

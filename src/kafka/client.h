@@ -10,6 +10,8 @@
  * Threads  the library calls the log from its own threads; the last error is behind a lock
  */
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -35,6 +37,8 @@ struct client {
     pthread_mutex_t lock; /* guards the rest */
     int error_code;       /* last one the library reported; 0: none */
     char error_text[CLIENT_TEXT_MAX];
+    atomic_bool is_hopeless;
+    struct failure hopeless;
 };
 
 /* The configuration of a client: presets, the user's properties, what is ours. The caller
@@ -58,6 +62,12 @@ enum status client_wait_ready(struct client *client, const struct kafka_setup *s
 /* Fills `failure` for a library code; `doing` begins the text ("produce to alerts"). */
 enum status client_fail(struct client *client, int code, const char *doing, const char *text,
                         struct failure *failure);
+/* Nothing that this client does can succeed from now on: the first such failure is kept. Any
+ * thread. */
+void client_give_up(struct client *client, const struct failure *failure);
+/* Fills `failure` (NULL is allowed) when it is so. */
+bool client_is_hopeless(struct client *client, struct failure *failure);
+
 /* Partitions of a topic. */
 enum status client_partition_count(struct client *client, enum topic topic, int32_t *count,
                                    struct failure *failure);

@@ -1,0 +1,391 @@
+#include "kafka/transaction.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "kafka/client.h"
+#include "kafka/group.h"
+
+static const char room[] = "kafka";
+
+enum { STEP_MS = 5000, RETRY_PAUSE_MS = 100 };
+
+enum phase { PHASE_NONE, PHASE_OPEN, PHASE_ENDING, PHASE_VOID };
+
+/* Whose turn it is with `offsets`, `metadata`, `status` and `failure`: ASKED, the committer's;
+ * else, the owner's. */
+enum job { JOB_NONE, JOB_ASKED, JOB_DONE, JOB_QUIT };
+
+struct transaction {
+    const struct kafka_setup *setup;
+    struct client *client;
+    struct group *group;
+    enum phase phase;
+    atomic_bool is_closing;
+
+    pthread_t committer;
+    pthread_mutex_t lock; /* guards job */
+    pthread_cond_t changed;
+    enum job job;
+    rd_kafka_topic_partition_list_t *offsets;     /* NULL: none to commit */
+    rd_kafka_consumer_group_metadata_t *metadata; /* with offsets */
+    enum status status;
+    struct failure failure;
+
+    struct metric *rollbacks;
+};
+
+/* Sorts out how a step ended. STATUS_AGAIN: the same call again. */
+static enum status judge(struct client *client, const char *doing, rd_kafka_error_t *error,
+                         struct failure *failure)
+{
+    enum status status = STATUS_BROKEN;
+
+    if (error == NULL)
+        return STATUS_OK;
+    /* The order matters: an error may be more than one of these. */
+    if (rd_kafka_error_txn_requires_abort(error)) {
+        if (!client_is_hopeless(client, failure))
+            failure_set(failure, REMEDY_ROLL_BACK, "%s: %s (%s)", doing,
+                        rd_kafka_error_string(error), rd_kafka_error_name(error));
+    } else if (rd_kafka_error_is_retriable(error)) {
+        log_warn(room, "%s: %s; trying again", doing, rd_kafka_error_string(error));
+        status = STATUS_AGAIN;
+    } else {
+        int code = rd_kafka_error_is_fatal(error) ? (int)RD_KAFKA_RESP_ERR__FATAL
+                                                  : (int)rd_kafka_error_code(error);
+        client_fail(client, code, doing, rd_kafka_error_string(error), failure);
+        if (failure != NULL)
+            failure->remedy = REMEDY_STOP;
+    }
+    rd_kafka_error_destroy(error);
+    return status;
+}
+
+/* ---- the committer ---- */
+
+/* True when the step is to be done once more, after a pause. */
+static bool is_to_repeat(struct transaction *transaction, enum status status)
+{
+    if (status != STATUS_AGAIN || atomic_load(&transaction->is_closing))
+        return false;
+    rd_kafka_poll(transaction->client->handle, RETRY_PAUSE_MS);
+    return true;
+}
+
+static enum status commit(struct transaction *transaction, struct failure *failure)
+{
+    struct client *client = transaction->client;
+    enum status status = STATUS_OK;
+
+    /* Not resumable: again means the same arguments, which is why both are kept. */
+    if (transaction->offsets != NULL) {
+        do
+            status = judge(client, "committing positions",
+                           rd_kafka_send_offsets_to_transaction(
+                               client->handle, transaction->offsets, transaction->metadata, -1),
+                           failure);
+        while (is_to_repeat(transaction, status));
+    }
+    if (status != STATUS_OK)
+        return status;
+    /* Flushes, then commits. Resumable. -1 is the transaction's timeout; with a shorter one the
+     * call could end with the outcome open. */
+    do
+        status = judge(client, "committing a transaction",
+                       rd_kafka_commit_transaction(client->handle, -1), failure);
+    while (is_to_repeat(transaction, status));
+    return status;
+}
+
+static void *run_committer(void *context)
+{
+    struct transaction *transaction = context;
+
+    pthread_mutex_lock(&transaction->lock);
+    for (;;) {
+        while (transaction->job != JOB_ASKED && transaction->job != JOB_QUIT)
+            pthread_cond_wait(&transaction->changed, &transaction->lock);
+        if (transaction->job == JOB_QUIT)
+            break;
+        pthread_mutex_unlock(&transaction->lock);
+        transaction->status = commit(transaction, &transaction->failure);
+        pthread_mutex_lock(&transaction->lock);
+        transaction->job = JOB_DONE;
+        pthread_cond_broadcast(&transaction->changed);
+    }
+    pthread_mutex_unlock(&transaction->lock);
+    return NULL;
+}
+
+static void set_job(struct transaction *transaction, enum job job)
+{
+    pthread_mutex_lock(&transaction->lock);
+    transaction->job = job;
+    pthread_cond_broadcast(&transaction->changed);
+    pthread_mutex_unlock(&transaction->lock);
+}
+
+static struct timespec time_after(int64_t timeout_ms)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    time.tv_sec += timeout_ms / 1000;
+    time.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000;
+    }
+    return time;
+}
+
+/* False when the committer is still at work after timeout_ms (-1: waits for ever). */
+static bool wait_for_committer(struct transaction *transaction, int64_t timeout_ms)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&transaction->lock);
+    if (timeout_ms < 0) {
+        while (transaction->job == JOB_ASKED)
+            pthread_cond_wait(&transaction->changed, &transaction->lock);
+    } else if (timeout_ms > 0) {
+        struct timespec until = time_after(timeout_ms);
+        while (transaction->job == JOB_ASKED && result == 0)
+            result = pthread_cond_timedwait(&transaction->changed, &transaction->lock, &until);
+    }
+    bool is_idle = transaction->job != JOB_ASKED;
+    pthread_mutex_unlock(&transaction->lock);
+    return is_idle;
+}
+
+static void start_committer(struct transaction *transaction)
+{
+    pthread_condattr_t attributes;
+
+    pthread_mutex_init(&transaction->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&transaction->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&transaction->committer, NULL, run_committer, transaction) != 0)
+        abort();
+}
+
+static void clear_job(struct transaction *transaction)
+{
+    if (transaction->offsets != NULL)
+        rd_kafka_topic_partition_list_destroy(transaction->offsets);
+    if (transaction->metadata != NULL)
+        rd_kafka_consumer_group_metadata_destroy(transaction->metadata);
+    transaction->offsets = NULL;
+    transaction->metadata = NULL;
+    set_job(transaction, JOB_NONE);
+}
+
+/* ---- opening and closing ---- */
+
+/*
+ * A static member keeps its transactional id over a restart, so that the broker voids at once
+ * what the predecessor left open. Others take an id that nobody had: two processes on one host
+ * must not fence each other, and a transaction left open ends after its timeout.
+ */
+static void name_transactions(const struct kafka_setup *setup, char *id, size_t size)
+{
+    const struct kafka_options *options = setup->options;
+    char host[128] = "";
+
+    if (options->group_instance_id != NULL) {
+        snprintf(id, size, "%s-%s-%s-%s", options->transactional_id_prefix, options->group_id,
+                 options->group_instance_id, setup->name);
+        return;
+    }
+    gethostname(host, sizeof host - 1);
+    uint64_t salt = hash_mix((uint64_t)clock_monotonic_ns(clock_system()),
+                             (uint64_t)clock_wall_ms(clock_system()));
+    snprintf(id, size, "%s-%s-%s-%ld-%08x-%s", options->transactional_id_prefix, options->group_id,
+             host, (long)getpid(), (unsigned)salt, setup->name);
+}
+
+void transaction_configure(const struct kafka_setup *setup, rd_kafka_conf_t *conf)
+{
+    char id[512], timeout[32];
+
+    name_transactions(setup, id, sizeof id);
+    snprintf(timeout, sizeof timeout, "%lld", (long long)setup->options->transaction_timeout_ms);
+    client_set(conf, "transactional.id", id);
+    client_set(conf, "transaction.timeout.ms", timeout);
+    client_set(conf, "message.timeout.ms", timeout);
+}
+
+/* Called with a bounded timeout, over and over: it is resumable. */
+static enum status acquire_id(struct transaction *transaction, struct failure *failure)
+{
+    const struct kafka_setup *setup = transaction->setup;
+
+    for (int64_t waited_ms = 0;; waited_ms += STEP_MS) {
+        enum status status =
+            judge(transaction->client, "starting transactions",
+                  rd_kafka_init_transactions(transaction->client->handle, STEP_MS), failure);
+        if (status != STATUS_AGAIN)
+            return status;
+        if (setup->is_stopping != NULL && atomic_load(setup->is_stopping))
+            return STATUS_AGAIN;
+        if (setup->wait_ms >= 0 && waited_ms + STEP_MS >= setup->wait_ms)
+            return failure_set(failure, REMEDY_RETRY,
+                               "starting transactions: no coordinator at %s; it needs as many "
+                               "brokers as transaction.state.log.replication.factor says",
+                               setup->options->bootstrap_servers);
+    }
+}
+
+enum status transaction_open(const struct kafka_setup *setup, struct client *client,
+                             struct group *group, struct transaction **out, struct failure *failure)
+{
+    struct transaction *transaction = calloc(1, sizeof *transaction);
+
+    if (transaction == NULL)
+        abort();
+    transaction->setup = setup;
+    transaction->client = client;
+    transaction->group = group;
+    enum status status = acquire_id(transaction, failure);
+    if (status != STATUS_OK) {
+        free(transaction);
+        return status;
+    }
+    start_committer(transaction);
+    if (setup->metrics != NULL)
+        transaction->rollbacks = metric_counter(setup->metrics, "weir_kafka_rollbacks_total",
+                                                "Transactions voided.", NULL);
+    *out = transaction;
+    return STATUS_OK;
+}
+
+void transaction_close(struct transaction *transaction)
+{
+    if (transaction == NULL)
+        return;
+    atomic_store(&transaction->is_closing, true);
+    wait_for_committer(transaction, -1);
+    set_job(transaction, JOB_QUIT);
+    pthread_join(transaction->committer, NULL);
+    if (transaction->phase != PHASE_NONE) {
+        rd_kafka_error_t *error = rd_kafka_abort_transaction(transaction->client->handle, STEP_MS);
+        if (error != NULL)
+            rd_kafka_error_destroy(error); /* its timeout will void it */
+    }
+    clear_job(transaction);
+    pthread_cond_destroy(&transaction->changed);
+    pthread_mutex_destroy(&transaction->lock);
+    free(transaction);
+}
+
+/* ---- the owner's calls ---- */
+
+enum status transaction_begin(struct transaction *transaction, struct failure *failure)
+{
+    switch (transaction->phase) {
+    case PHASE_OPEN:
+        return STATUS_OK;
+    case PHASE_ENDING:
+        return STATUS_AGAIN;
+    case PHASE_VOID:
+        if (client_is_hopeless(transaction->client, failure))
+            return STATUS_BROKEN;
+        return failure_set(failure, REMEDY_ROLL_BACK, "the transaction is void");
+    case PHASE_NONE:
+        break;
+    }
+    enum status status = judge(transaction->client, "beginning a transaction",
+                               rd_kafka_begin_transaction(transaction->client->handle), failure);
+    if (status == STATUS_OK)
+        transaction->phase = PHASE_OPEN;
+    return status;
+}
+
+bool transaction_is_ending(const struct transaction *transaction)
+{
+    return transaction->phase == PHASE_ENDING;
+}
+
+void transaction_set_void(struct transaction *transaction)
+{
+    transaction->phase = PHASE_VOID;
+}
+
+enum status transaction_end(struct transaction *transaction, const struct position *positions,
+                            uint32_t count, struct failure *failure)
+{
+    rd_kafka_topic_partition_list_t *offsets = NULL;
+    enum status status;
+
+    if (transaction->phase == PHASE_NONE && count == 0)
+        return STATUS_OK; /* nothing to commit */
+    status = transaction_begin(transaction, failure);
+    if (status != STATUS_OK)
+        return status;
+    if (count > 0)
+        offsets = group_offsets(transaction->group, positions, count);
+    if (offsets != NULL && offsets->cnt == 0) {
+        rd_kafka_topic_partition_list_destroy(offsets);
+        offsets = NULL;
+    }
+    /* The membership of this moment, taken on the thread that serves the group: one older or
+     * newer than the positions could pass for somebody else's. */
+    if (offsets != NULL)
+        status = group_membership(transaction->group, &transaction->metadata, failure);
+    if (status != STATUS_OK) {
+        rd_kafka_topic_partition_list_destroy(offsets);
+        transaction->phase = PHASE_VOID;
+        return status;
+    }
+    transaction->offsets = offsets;
+    transaction->phase = PHASE_ENDING;
+    set_job(transaction, JOB_ASKED);
+    return STATUS_OK;
+}
+
+enum status transaction_wait(struct transaction *transaction, int64_t timeout_ms,
+                             struct failure *failure)
+{
+    if (transaction->phase != PHASE_ENDING)
+        return STATUS_OK;
+    if (!wait_for_committer(transaction, timeout_ms))
+        return STATUS_AGAIN;
+    clear_job(transaction);
+    if (transaction->status == STATUS_OK) {
+        transaction->phase = PHASE_NONE;
+        return STATUS_OK;
+    }
+    transaction->phase = PHASE_VOID;
+    if (failure != NULL)
+        *failure = transaction->failure;
+    return STATUS_BROKEN;
+}
+
+enum status transaction_abort(struct transaction *transaction, struct failure *failure)
+{
+    if (transaction->phase == PHASE_ENDING && transaction_wait(transaction, -1, NULL) == STATUS_OK)
+        return STATUS_OK; /* it was committed after all */
+    if (transaction->phase == PHASE_NONE)
+        return STATUS_OK;
+    enum status status =
+        judge(transaction->client, "voiding a transaction",
+              rd_kafka_abort_transaction(transaction->client->handle, STEP_MS), failure);
+    if (status == STATUS_AGAIN)
+        return failure_set(failure, REMEDY_RETRY, "voiding a transaction: no answer yet");
+    if (status != STATUS_OK)
+        return status;
+    metric_add(transaction->rollbacks, 1);
+    transaction->phase = PHASE_NONE;
+    return STATUS_OK;
+}
