@@ -107,7 +107,8 @@ struct transport_door {
     enum status (*produce)(void *context, const struct outgoing *outgoing, struct failure *failure);
     enum status (*commit_start)(void *context, const struct position *positions, uint32_t count,
                                 struct failure *failure);
-    /* STATUS_OK: done, or none under way. STATUS_AGAIN: not yet. */
+    /* STATUS_OK: done, or none under way. STATUS_AGAIN: not yet. STATUS_BROKEN: it has ended
+     * without success; REMEDY_RETRY: commit_start again, with the same positions. */
     enum status (*commit_wait)(void *context, int64_t timeout_ms, struct failure *failure);
     /* Voids what was produced since the last commit (at-least-once: no effect). */
     enum status (*abort)(void *context, struct failure *failure);

@@ -28,6 +28,22 @@ bool commit_is_under_way(const struct pipeline *pipeline)
     return pipeline->commit_phase != COMMIT_IDLE;
 }
 
+bool commit_is_rolling_back(const struct pipeline *pipeline)
+{
+    switch (pipeline->commit_phase) {
+    case COMMIT_IDLE:
+    case COMMIT_LEAVING:
+    case COMMIT_STARTING:
+    case COMMIT_RUNNING:
+        return false;
+    case COMMIT_ABORTING:
+    case COMMIT_SWEEPING:
+    case COMMIT_SWEPT:
+        return true;
+    }
+    return false;
+}
+
 static bool is_anything_dirty(const struct pipeline *pipeline)
 {
     for (int32_t i = 0; i < pipeline->partition_count; i++)
@@ -146,7 +162,7 @@ static void finish_commit(struct pipeline *pipeline)
 
 void commit_roll_back(struct pipeline *pipeline, const struct failure *failure)
 {
-    if (pipeline->commit_phase == COMMIT_ABORTING)
+    if (commit_is_rolling_back(pipeline))
         return;
     log_warn(ROOM, "worker %" PRIu32 ": back to the last commit: %s", pipeline->setup.worker,
              failure->text);
@@ -200,8 +216,10 @@ static enum status await_commit(struct pipeline *pipeline, int64_t timeout_ms)
     struct failure failure = {0};
     enum status status = transport->door->commit_wait(transport->context, timeout_ms, &failure);
 
-    if (status == STATUS_BROKEN)
+    if (status == STATUS_BROKEN) {
+        pipeline->commit_phase = COMMIT_STARTING;
         return machine_obey(pipeline, &failure);
+    }
     if (status != STATUS_OK)
         return STATUS_AGAIN;
     finish_commit(pipeline);
@@ -220,7 +238,31 @@ static enum status abort_commit(struct pipeline *pipeline)
         return machine_obey(pipeline, &failure);
     if (status != STATUS_OK)
         return STATUS_AGAIN;
-    pipeline->commit_phase = COMMIT_IDLE;
+    pipeline->commit_phase = pipeline->is_exact ? COMMIT_IDLE : COMMIT_SWEEPING;
+    return STATUS_OK;
+}
+
+static enum status sweep(struct pipeline *pipeline)
+{
+    const struct transport *transport = &pipeline->setup.transport;
+    struct failure failure = {0};
+    enum status status;
+
+    if (pipeline->commit_phase == COMMIT_SWEEPING)
+        status = transport->door->commit_start(transport->context, NULL, 0, &failure);
+    else
+        status = transport->door->commit_wait(transport->context, 0, &failure);
+    if (status == STATUS_BROKEN && failure.remedy == REMEDY_ROLL_BACK) {
+        pipeline->commit_phase = COMMIT_ABORTING;
+        return STATUS_AGAIN;
+    }
+    if (status == STATUS_BROKEN) {
+        pipeline->commit_phase = COMMIT_SWEEPING;
+        return machine_obey(pipeline, &failure);
+    }
+    if (status != STATUS_OK)
+        return STATUS_AGAIN;
+    pipeline->commit_phase = pipeline->commit_phase == COMMIT_SWEEPING ? COMMIT_SWEPT : COMMIT_IDLE;
     return STATUS_OK;
 }
 
@@ -258,6 +300,9 @@ static enum status advance(struct pipeline *pipeline, bool is_due)
     }
     case COMMIT_ABORTING:
         return abort_commit(pipeline);
+    case COMMIT_SWEEPING:
+    case COMMIT_SWEPT:
+        return sweep(pipeline);
     }
     return STATUS_AGAIN;
 }
@@ -281,6 +326,20 @@ static bool is_all_committed(const struct pipeline *pipeline)
            parcel_queue_is_empty(pipeline->current) && !pipeline->is_encoding_late;
 }
 
+static enum status wait_slice(struct pipeline *pipeline)
+{
+    int64_t began_ns = clock_monotonic_ns(pipeline->setup.clock);
+    enum status status = STATUS_AGAIN;
+
+    if (pipeline->commit_phase == COMMIT_RUNNING)
+        status = await_commit(pipeline, COMMIT_SLICE_MS);
+    /* A door that fails at once must not make this a loop without a pause. */
+    if (status == STATUS_AGAIN &&
+        clock_monotonic_ns(pipeline->setup.clock) - began_ns < COMMIT_SLICE_MS * 100000)
+        status = machine_serve(pipeline, COMMIT_SLICE_MS);
+    return status;
+}
+
 enum status commit_now(struct pipeline *pipeline, int64_t deadline_ms)
 {
     int64_t until = clock_monotonic_ms(pipeline->setup.clock) + deadline_ms;
@@ -292,20 +351,14 @@ enum status commit_now(struct pipeline *pipeline, int64_t deadline_ms)
             status = advance(pipeline, true);
         if (status == STATUS_BROKEN)
             return status;
-        if (pipeline->commit_phase == COMMIT_ABORTING)
+        if (commit_is_rolling_back(pipeline))
             return STATUS_AGAIN;
         if (is_all_committed(pipeline))
             return STATUS_OK;
         if (clock_monotonic_ms(pipeline->setup.clock) >= until)
             return STATUS_AGAIN;
-        if (status == STATUS_OK)
-            continue;
-        if (pipeline->commit_phase == COMMIT_RUNNING)
-            status = await_commit(pipeline, COMMIT_SLICE_MS);
-        else
-            status = machine_serve(pipeline, COMMIT_SLICE_MS);
-        if (status == STATUS_BROKEN)
-            return status;
+        if (status != STATUS_OK && wait_slice(pipeline) == STATUS_BROKEN)
+            return STATUS_BROKEN;
     }
 }
 

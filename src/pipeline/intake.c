@@ -200,7 +200,7 @@ static void take_record(struct pipeline *pipeline, struct partition *partition,
 
 static bool may_take(const struct pipeline *pipeline)
 {
-    return !pipeline->fetch_is_stale && pipeline->commit_phase != COMMIT_ABORTING &&
+    return !pipeline->fetch_is_stale && !commit_is_rolling_back(pipeline) &&
            !commit_is_overfull(pipeline);
 }
 
@@ -352,7 +352,7 @@ enum status intake_commands(struct pipeline *pipeline)
     const struct record *record;
     struct failure failure = {0};
 
-    if (pipeline->now_ms < pipeline->command_retry_ms || pipeline->commit_phase == COMMIT_ABORTING)
+    if (pipeline->now_ms < pipeline->command_retry_ms || commit_is_rolling_back(pipeline))
         return STATUS_OK;
     for (int i = 0; i < COMMAND_BATCH_RECORDS && !intake_is_lent(pipeline); i++) {
         int64_t next = next_command(pipeline);

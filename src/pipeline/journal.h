@@ -16,8 +16,8 @@
  * Numbers without a width are varints; `from` and `time` are differences to where
  * that topic, or the tick before, ended in the same record. README.md has a picture.
  *
- * epoch     counts the owners of the partition; each owner is one higher than the
- *           last that it found
+ * epoch     tells the owners of the partition apart: the time at which one took over, or
+ *           one more than the last that it found
  * sequence  counts the records of a partition: 1, 2, 3, ...
  * base      the sequence after which this epoch went on. Records of a lower epoch
  *           beyond it are a zombie's, and void.

@@ -84,6 +84,9 @@ enum commit_phase {
     COMMIT_STARTING, /* to be started, or started again */
     COMMIT_RUNNING,
     COMMIT_ABORTING, /* void; nothing else before the abort succeeds */
+    COMMIT_SWEEPING, /* at-least-once: nothing is void. Before the journal is read again, what
+                      * is on its way must have arrived: to be asked for, */
+    COMMIT_SWEPT,    /* and awaited */
 };
 
 struct pipeline {
@@ -191,6 +194,7 @@ void commit_roll_back(struct pipeline *pipeline, const struct failure *failure);
 void commit_journal_ahead(struct pipeline *pipeline);
 /* Milliseconds until a commit is due; INT64_MAX: nothing to commit. */
 int64_t commit_due_ms(const struct pipeline *pipeline);
+bool commit_is_rolling_back(const struct pipeline *pipeline);
 bool commit_is_under_way(const struct pipeline *pipeline);
 
 /* ---- member.c ---- */

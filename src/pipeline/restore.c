@@ -741,6 +741,15 @@ static enum status settle_topic(struct restore *restore, enum topic topic, struc
     return STATUS_OK;
 }
 
+/* Higher than all before, and than that of an owner whose first record is still on its
+ * way (at-least-once, nobody fences it): he came earlier. */
+static uint64_t next_epoch(const struct restore *restore)
+{
+    uint64_t now = restore->pipeline->wall_ms > 0 ? (uint64_t)restore->pipeline->wall_ms : 0;
+
+    return now > restore->last_epoch ? now : restore->last_epoch + 1;
+}
+
 static enum status settle(struct restore *restore, struct failure *failure)
 {
     struct partition *partition = restore->partition;
@@ -760,7 +769,7 @@ static enum status settle(struct restore *restore, struct failure *failure)
         partition->committed_positions[i] = restore->committed[i].offset;
     partition->command_position = restore->command_position;
     partition->tick_ms = restore->tick_ms;
-    partition->epoch = restore->last_epoch + 1;
+    partition->epoch = next_epoch(restore);
     partition->sequence = restore->last_sequence;
     partition->base = restore->last_sequence;
     partition->cut_sequence = restore->target;
@@ -847,7 +856,7 @@ enum status restore_step(struct pipeline *pipeline)
     int64_t timeout_ms = is_any_live(pipeline) ? 0 : IDLE_WAIT_MS;
 
     pipeline->is_restore_idle = true;
-    if (pipeline->commit_phase == COMMIT_ABORTING)
+    if (commit_is_rolling_back(pipeline))
         return STATUS_OK;
     for (int32_t i = 0; i < pipeline->partition_count; i++) {
         struct partition *partition = pipeline->partitions[i];
@@ -859,7 +868,7 @@ enum status restore_step(struct pipeline *pipeline)
         status = work(partition->restore, timeout_ms, &failure);
         if (status == STATUS_BROKEN && machine_obey(pipeline, &failure) == STATUS_BROKEN)
             return STATUS_BROKEN;
-        if (status == STATUS_BROKEN && pipeline->commit_phase == COMMIT_ABORTING)
+        if (status == STATUS_BROKEN && commit_is_rolling_back(pipeline))
             return STATUS_OK;
         if (status == STATUS_OK || status == STATUS_END)
             pipeline->is_restore_idle = false;

@@ -319,6 +319,8 @@ static enum status await_delivery(struct snapshot_writer *writer, struct failure
 
     if (status == STATUS_OK)
         writer->step = writer->step == STEP_DELIVERING ? STEP_CLAIM : STEP_END;
+    else if (status == STATUS_BROKEN)
+        writer->step = writer->step == STEP_DELIVERING ? STEP_DELIVER : STEP_CONFIRM;
     return status;
 }
 

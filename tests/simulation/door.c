@@ -118,6 +118,7 @@ static enum status fail(struct door *door, enum operation operation, enum remedy
                         struct failure *failure)
 {
     cluster_trace(door->cluster, door->options.number, operation, -1, -1, 0, STATUS_BROKEN, remedy);
+    cluster_pass_ms(door->cluster, 1);
     if (remedy == REMEDY_ROLL_BACK && door->options.is_member)
         door->is_void = true;
     return failure_set(failure, remedy, "simulated failure of operation %d", operation);
@@ -588,6 +589,7 @@ static enum status commit_transaction(struct door *door, struct failure *failure
     if (door->commit_stage == 0) {
         if (!may_commit(door) || is_rolled_back(door))
             return end_commit(door, REMEDY_ROLL_BACK, failure);
+        free(transaction->positions);
         transaction->positions = door->positions;
         transaction->position_count = door->position_count;
         transaction->has_positions = true;
@@ -630,6 +632,8 @@ static enum status do_commit_wait(void *context, int64_t timeout_ms, struct fail
     if (!door->is_committing)
         return door->is_dead ? failure_set(failure, REMEDY_STOP, "dead") : STATUS_OK;
     status = meet_fate(door, OPERATION_COMMIT_WAIT, failure);
+    if (status == STATUS_BROKEN)
+        door->is_committing = false;
     if (status != STATUS_OK)
         return status;
     cluster_pass_ms(door->cluster, timeout_ms > 5 ? 5 : timeout_ms);

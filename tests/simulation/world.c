@@ -450,11 +450,10 @@ static void tell_unrest(struct world *world)
     for (int topic = 0; topic < TOPIC_INPUT_COUNT && size < sizeof(text) - 80; topic++)
         for (int32_t i = 0; i < cluster->partition_count && size < sizeof(text) - 80; i++)
             if (cluster->committed[topic][i] < cluster->logs[topic][i].count - 1)
-                size += (size_t)snprintf(text + size, sizeof(text) - size,
-                                         " %s %" PRId32 ": %" PRId64 " of %" PRId64,
-                                         topic_info((enum topic)topic)->name, i,
-                                         cluster->committed[topic][i],
-                                         cluster->logs[topic][i].count);
+                size += (size_t)snprintf(
+                    text + size, sizeof(text) - size, " %s %" PRId32 ": %" PRId64 " of %" PRId64,
+                    topic_info((enum topic)topic)->name, i, cluster->committed[topic][i],
+                    cluster->logs[topic][i].count);
     for (int i = 0; i < PROCESSES_MAX && size < sizeof(text) - 80; i++) {
         const struct pipeline *pipeline = world->processes[i].pipeline;
 
@@ -521,8 +520,15 @@ bool world_settle(struct world *world)
             start_process(world, &world->processes[0]);
         for (int i = 0; i < PROCESSES_MAX; i++)
             turn_process(world, &world->processes[i]);
-        if (is_at_rest(world) && ++quiet == QUIET_TURNS)
-            return drain_all(world);
+        quiet = is_at_rest(world) ? quiet + 1 : 0;
+        if (quiet < QUIET_TURNS)
+            continue;
+        if (!drain_all(world))
+            return false;
+        /* The last transaction may have forwarded strays. */
+        if (is_consumed(world))
+            return true;
+        quiet = 0;
     }
     tell_unrest(world);
     return false;
