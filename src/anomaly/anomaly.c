@@ -37,12 +37,12 @@ struct anomaly *anomaly_open(const struct rule_set *rules, const struct anomaly_
 
     anomaly->rules = rules;
     anomaly->options = *options;
-    pages_open(&anomaly->pages);
-    blocks_open(&anomaly->blocks, &anomaly->pages);
-    slab_open(&anomaly->groups, &anomaly->pages, sizeof(struct group));
-    slab_open(&anomaly->episodes, &anomaly->pages, sizeof(struct episode));
-    series_memory_open(&anomaly->series, &anomaly->pages, &anomaly->blocks);
-    cover_memory_open(&anomaly->covers, &anomaly->pages, &anomaly->blocks);
+    anomaly->pages = pages_create();
+    blocks_open_in(&anomaly->blocks, anomaly->pages);
+    slab_open_in(&anomaly->groups, anomaly->pages, sizeof(struct group));
+    slab_open_in(&anomaly->episodes, anomaly->pages, sizeof(struct episode));
+    series_memory_open(&anomaly->series, anomaly->pages, &anomaly->blocks);
+    cover_memory_open(&anomaly->covers, anomaly->pages, &anomaly->blocks);
     table_open(&anomaly->table);
     byte_writer_init(&anomaly->keys);
     anomaly->queues = take_zeroed(rules->count + 1, sizeof *anomaly->queues);
@@ -78,7 +78,7 @@ void anomaly_close(struct anomaly *anomaly)
     series_memory_close(&anomaly->series);
     slab_close(&anomaly->episodes);
     slab_close(&anomaly->groups);
-    pages_close(&anomaly->pages);
+    pages_destroy(anomaly->pages);
     free(anomaly);
 }
 

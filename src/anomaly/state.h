@@ -110,7 +110,7 @@ struct candidate {
 struct anomaly {
     const struct rule_set *rules;
     struct anomaly_options options;
-    struct pages pages;
+    struct pages *pages; /* all of the memory below, but for tables and lists */
     struct blocks blocks;
     struct slab groups;
     struct slab episodes;

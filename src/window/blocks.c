@@ -11,9 +11,22 @@ enum { SEGMENT_BYTES = 128 * 1024, CACHE_LINE_BYTES = 64 };
 
 static const size_t shared_bytes_max = (size_t)BLOCKS_LEAST_BYTES << (BLOCKS_CLASS_COUNT - 1);
 
-void blocks_open(struct blocks *blocks, struct pages *pages)
+void blocks_open_in(struct blocks *blocks, struct pages *pages)
 {
     *blocks = (struct blocks){.pages = pages};
+}
+
+void blocks_open(struct blocks *blocks)
+{
+    blocks_open_in(blocks, pages_create());
+    blocks->owns_pages = true;
+}
+
+void blocks_close(struct blocks *blocks)
+{
+    if (blocks->owns_pages)
+        pages_destroy(blocks->pages);
+    *blocks = (struct blocks){0};
 }
 
 static uint32_t class_of(size_t bytes)

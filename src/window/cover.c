@@ -33,7 +33,7 @@ struct cover {
 void cover_memory_open(struct cover_memory *memory, struct pages *pages, struct blocks *blocks)
 {
     *memory = (struct cover_memory){.blocks = blocks};
-    slab_open(&memory->covers, pages, sizeof(struct cover));
+    slab_open_in(&memory->covers, pages, sizeof(struct cover));
     table_open(&memory->table);
 }
 

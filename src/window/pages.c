@@ -14,6 +14,15 @@ enum {
     REGIONS_LEAST = 16,
 };
 
+struct pages {
+    char **regions;
+    char *at; /* the unused rest of the newest region */
+    size_t left;
+    size_t bytes; /* taken from the heap */
+    uint32_t region_count;
+    uint32_t region_max;
+};
+
 static size_t round_up(size_t bytes, size_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
@@ -34,17 +43,25 @@ static void *heap_take(size_t bytes)
     return memory;
 }
 
-void pages_open(struct pages *pages)
+struct pages *pages_create(void)
 {
-    *pages = (struct pages){0};
+    struct pages *pages = calloc(1, sizeof *pages);
+
+    if (pages == NULL) {
+        fprintf(stderr, "pages: the heap is exhausted\n");
+        abort();
+    }
+    return pages;
 }
 
-void pages_close(struct pages *pages)
+void pages_destroy(struct pages *pages)
 {
+    if (pages == NULL)
+        return;
     for (uint32_t index = 0; index < pages->region_count; index++)
         free(pages->regions[index]);
     free(pages->regions);
-    *pages = (struct pages){0};
+    free(pages);
 }
 
 static void add_region(struct pages *pages, size_t bytes)

@@ -13,17 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pages {
-    char **regions;
-    char *at; /* the unused rest of the newest region */
-    size_t left;
-    size_t bytes; /* taken from the heap */
-    uint32_t region_count;
-    uint32_t region_max;
-};
+struct pages;
 
-void pages_open(struct pages *pages);
-void pages_close(struct pages *pages);
+struct pages *pages_create(void);
+void pages_destroy(struct pages *pages);
 /* Not zeroed; aligned to a cache line. bytes <= PAGES_TAKE_MAX. */
 enum { PAGES_TAKE_MAX = 1 << 20 };
 void *pages_take(struct pages *pages, size_t bytes);

@@ -9,7 +9,7 @@
 
 enum { SEGMENT_BYTES_MAX = 128 * 1024, SEGMENTS_LEAST = 16 };
 
-void slab_open(struct slab *slab, struct pages *pages, size_t item_bytes)
+void slab_open_in(struct slab *slab, struct pages *pages, size_t item_bytes)
 {
     assert(item_bytes >= 16 && item_bytes % 16 == 0 && item_bytes <= 8192);
     *slab = (struct slab){.pages = pages, .item_bytes = item_bytes};
@@ -17,8 +17,16 @@ void slab_open(struct slab *slab, struct pages *pages, size_t item_bytes)
         slab->segment_bits++;
 }
 
+void slab_open(struct slab *slab, size_t item_bytes)
+{
+    slab_open_in(slab, pages_create(), item_bytes);
+    slab->owns_pages = true;
+}
+
 void slab_close(struct slab *slab)
 {
+    if (slab->owns_pages)
+        pages_destroy(slab->pages);
     free(slab->segments);
     *slab = (struct slab){0};
 }

@@ -5,9 +5,11 @@
  *
  * A reference is 4 bytes, 0 names nothing, and a thing never moves while it is taken.
  *
- * Memory   from `pages`, a segment at a time; what is given is taken again first
+ * Memory   from pages of its own or shared ones, a segment at a time; what is given is
+ *          taken again first
  * Threads  one owner, no locks
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,11 +25,13 @@ struct slab {
     uint32_t free_first;
     uint32_t used_count; /* ever handed out, so the next fresh reference is one more */
     uint32_t live_count;
+    bool owns_pages;
 };
 
 /* item_bytes: a multiple of 16, at most 8 KiB. */
-void slab_open(struct slab *slab, struct pages *pages, size_t item_bytes);
-/* What it took from `pages` stays there. */
+void slab_open(struct slab *slab, size_t item_bytes);
+/* The same, in memory shared with others: what it took stays there after slab_close. */
+void slab_open_in(struct slab *slab, struct pages *pages, size_t item_bytes);
 void slab_close(struct slab *slab);
 /* Zeroed. Never 0. */
 uint32_t slab_take(struct slab *slab);

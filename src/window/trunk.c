@@ -69,8 +69,8 @@ static size_t chunk_bytes(size_t stride)
 void series_memory_open(struct series_memory *memory, struct pages *pages, struct blocks *blocks)
 {
     memory->blocks = blocks;
-    slab_open(&memory->narrow, pages, chunk_bytes(sizeof(struct narrow_entry)));
-    slab_open(&memory->wide, pages, chunk_bytes(sizeof(struct wide_entry)));
+    slab_open_in(&memory->narrow, pages, chunk_bytes(sizeof(struct narrow_entry)));
+    slab_open_in(&memory->wide, pages, chunk_bytes(sizeof(struct wide_entry)));
 }
 
 void series_memory_close(struct series_memory *memory)
