@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""What cannot be processed ends in dead-letter, unchanged, with its reason; nothing stops."""
+import json
+import unittest
+import time
+
+from world import (WorldTest, consume, produce_bytes, produce_lines, wait_until)
+
+NOW = int(time.time() * 1000)
+
+
+def call(number, tenant="acme", **changed):
+    return {"event_id": f"{tenant}-{number}", "tenant_id": tenant, "client_id": "c-1",
+            "method": "GET", "path": "/", "status": 200, "event_time": NOW + number, **changed}
+
+
+class DeadLetters(WorldTest):
+    def dead(self):
+        return {value: headers for _, value, headers in
+                consume(self.topic("dead-letter"), with_headers=True)}
+
+    def test_each_with_its_reason(self):
+        settings = self.config(tenants=["unknown: reject", "list: [acme]"])
+        self.create_topics(settings)
+        weir = self.weir(settings)
+        weir.wait_ready()
+        topic = self.topic("api-calls")
+        bad = {
+            b"\xff\xfe garbage": ("unknown-format", ""),
+            b'{"event_id": "x"': ("bad-syntax", ""),
+            json.dumps(call(1, status="200 OK")).encode(): ("wrong-type", "status"),
+            json.dumps({**call(2), "client_id": None}).encode(): ("missing-field", "client_id"),
+            json.dumps(call(3, event_time=NOW + 10 * 86_400_000)).encode(): ("future", "event_time"),
+            json.dumps(call(4, tenant="nobody")).encode(): ("unknown-tenant", "tenant_id"),
+            b"\xc3\x01\x01\x02\x03\x04\x05\x06\x07\x08rest": ("unknown-schema", ""),
+            json.dumps(call(5, path="/" + "x" * 70_000)).encode(): ("out-of-range", "path"),
+        }
+        for message in bad:
+            key = "nobody" if b"nobody" in message else "acme"
+            produce_bytes(topic, key, message)
+        produce_lines(topic, [call(n) for n in range(100, 201)])
+        wait_until(lambda: len(self.dead()) == len(bad), "the dead letters")
+        dead = self.dead()
+        self.assertEqual(set(dead), set(bad))
+        for message, (code, field) in bad.items():
+            headers = dead[message]
+            with self.subTest(message=message[:60]):
+                self.assertEqual(headers["weir.error.code"], code)
+                self.assertEqual(headers.get("weir.error.field", ""), field)
+                self.assertEqual(headers["weir.source.topic"], "api-calls")
+                for name in ("weir.error.reason", "weir.source.partition", "weir.source.offset",
+                             "weir.source.timestamp", "weir.version"):
+                    self.assertIn(name, headers)
+        # And the good ones went on: 101 calls within a minute.
+        wait_until(lambda: any(a["type"] == "high-api-rate" for a in self.alerts()), "the alert")
+        self.assertEqual(weir.stop(), 0)
+
+    def test_duplicates_count_once(self):
+        settings = self.config(engine=["deduplicate:", "  api-calls: 5m"])
+        self.create_topics(settings)
+        weir = self.weir(settings)
+        weir.wait_ready()
+        events = [call(n) for n in range(100)]
+        produce_lines(self.topic("api-calls"), events + events)
+        wait_until(lambda: weir.metric("weir_duplicates_total") == 100, "duplicates")
+        self.assertEqual(self.alerts(), [])
+        produce_lines(self.topic("api-calls"), [call(100)])
+        wait_until(self.alerts, "the alert of the 101st")
+        self.assertEqual(weir.stop(), 0)
+
+    def test_strays_are_forwarded_home(self):
+        """librdkafka's default partitioner is not Kafka's: the events land anywhere."""
+        settings = self.config()
+        self.create_topics(settings)
+        weir = self.weir(settings)
+        weir.wait_ready()
+        for tenant in ("a", "b", "c", "d", "e", "f"):
+            produce_lines(self.topic("api-calls"), [call(n, tenant) for n in range(101)], "random")
+        wait_until(lambda: {a["tenant_id"] for a in self.alerts() if a["type"] == "high-api-rate"}
+                   == set("abcdef"), "alerts of all tenants")
+        self.assertGreater(weir.metric("weir_forwarded_total"), 0)
+        self.assertEqual(self.dead(), {})
+        self.assertEqual(weir.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
