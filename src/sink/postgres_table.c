@@ -37,7 +37,8 @@ struct table_info {
     bool (*takes)(const struct delivery_item *item); /* NULL: all of that kind */
     put_fn *put_key;                                 /* NULL: the id of the result */
     const struct column *columns;
-    const char *conflict; /* NULL: every column is replaced by a newer record's */
+    const char *update; /* NULL: a newer record replaces every column, or makes the row; else
+                         * rows that are there, and of the same tenant, are changed so */
 };
 
 struct bound_column {
@@ -124,18 +125,28 @@ static void put_decision(struct byte_writer *out, const struct delivery_item *it
     array_put_text(out, view_of(decision_of(item)), LETTER_TEXT_MAX);
 }
 
-#define ALERT_COLUMNS                                                                              \
-    SAME("alert_id"), SAME("tenant_id"), SAME("type"), SAME("category"), SAME("severity"),         \
-        SAME("status"), SAME("group"), SAME("count"), SAME("threshold"), SAME("window_ms"),        \
-        SAME("value"), SAME("first_event_time"), SAME("last_event_time"), SAME("opened_time"),     \
-        SAME("evidence"), SAME("message"), SAME("merged_into")
+static const struct column alert_columns[] = {
+    SAME("alert_id"),        SAME("tenant_id"),   SAME("type"),     SAME("category"),
+    SAME("severity"),        SAME("status"),      SAME("group"),    SAME("count"),
+    SAME("threshold"),       SAME("window_ms"),   SAME("value"),    SAME("first_event_time"),
+    SAME("last_event_time"), SAME("opened_time"), SAME("evidence"), SAME("message"),
+    SAME("merged_into"),     LOG_COLUMNS,
+};
+static const struct column decision_columns[] = {SAME("alert_id"),
+                                                 SAME("tenant_id"),
+                                                 SAME("status"),
+                                                 {"resolution", "text", NULL, put_decision},
+                                                 LOG_COLUMNS};
 
-static const struct column alert_columns[] = {ALERT_COLUMNS, LOG_COLUMNS};
-static const struct column decision_columns[] = {
-    ALERT_COLUMNS, {"resolution", "text", NULL, put_decision}, LOG_COLUMNS};
+/* Whose decision, too: another tenant's never takes the place of the owner's. */
+static void put_decision_key(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_text(out, item->result->id, UINT32_MAX);
+    array_put_text(out, item->result->tenant_id, UINT32_MAX);
+}
 
 /* A newer figure of the episode may have come first: then only the resolution is set. */
-#define DECISION_CONFLICT                                                                          \
+#define DECISION_UPDATE                                                                            \
     "resolution = excluded.resolution, "                                                           \
     "status = CASE WHEN t.log_partition <> excluded.log_partition"                                 \
     " OR t.log_offset <= excluded.log_offset THEN excluded.status ELSE t.status END, "             \
@@ -147,7 +158,7 @@ static const struct column decision_columns[] = {
 
 static uint64_t resolution_hash(const struct delivery_item *item)
 {
-    uint64_t hash = hash_view(item->result->id, 0);
+    uint64_t hash = hash_view(item->result->id, hash_view(item->result->tenant_id, 0));
 
     hash = hash_view(view_of(decision_of(item)), hash);
     return hash_view(item->result->alert.message, hash);
@@ -321,7 +332,8 @@ static const struct column analytics_columns[] = {
 
 static const struct table_info infos[] = {
     {"alerts", "alert_id", RESULT_ALERT, is_published, NULL, alert_columns, NULL},
-    {"alerts", "alert_id", RESULT_ALERT, is_decision, NULL, decision_columns, DECISION_CONFLICT},
+    {"alerts", "alert_id", RESULT_ALERT, is_decision, put_decision_key, decision_columns,
+     DECISION_UPDATE},
     {"anomaly_resolutions", "id", RESULT_ALERT, is_decision, put_resolution_id, resolution_columns,
      NULL},
     {"audit", "audit_id", RESULT_AUDIT, NULL, NULL, audit_columns, NULL},
@@ -391,30 +403,14 @@ static void write_form(struct byte_writer *out, const char *form, uint32_t index
     byte_print(out, "c%u%s", index, mark + 2);
 }
 
-static void write_update(struct table *table, struct byte_writer *out)
+/* SELECT of all columns from one array each. */
+static void write_select(struct table *table, struct byte_writer *out)
 {
-    if (table->info->conflict != NULL) {
-        byte_print(out, "%s", table->info->conflict);
-        return;
-    }
-    for (uint32_t i = 0; i < table->column_count; i++)
-        byte_print(out, "\"%s\" = excluded.\"%s\", ", table->columns[i].column->name,
-                   table->columns[i].column->name);
-    byte_print(out, "stored_at = now() WHERE t.log_partition <> excluded.log_partition"
-                    " OR t.log_offset <= excluded.log_offset");
-}
-
-static void write_statement(struct table *table)
-{
-    struct byte_writer *out = &table->statement;
-
-    byte_print(out, "INSERT INTO %s AS t (", table->info->name);
-    for (uint32_t i = 0; i < table->column_count; i++)
-        byte_print(out, "%s\"%s\"", i > 0 ? ", " : "", table->columns[i].column->name);
-    byte_print(out, ") SELECT ");
+    byte_print(out, "SELECT ");
     for (uint32_t i = 0; i < table->column_count; i++) {
         byte_print(out, "%s", i > 0 ? ", " : "");
         write_form(out, stored_form(&table->columns[i]), i);
+        byte_print(out, " AS \"%s\"", table->columns[i].column->name);
     }
     byte_print(out, " FROM unnest(");
     for (uint32_t i = 0; i < table->column_count; i++)
@@ -422,9 +418,33 @@ static void write_statement(struct table *table)
     byte_print(out, ") AS u(");
     for (uint32_t i = 0; i < table->column_count; i++)
         byte_print(out, "%sc%u", i > 0 ? ", " : "", i);
-    byte_print(out, ") ON CONFLICT (%s) DO UPDATE SET ", table->info->key);
-    write_update(table, out);
-    byte_put_u8(out, 0);
+    byte_print(out, ")");
+}
+
+static void write_upsert(struct table *table, struct byte_writer *out)
+{
+    byte_print(out, "INSERT INTO %s AS t (", table->info->name);
+    for (uint32_t i = 0; i < table->column_count; i++)
+        byte_print(out, "%s\"%s\"", i > 0 ? ", " : "", table->columns[i].column->name);
+    byte_print(out, ") ");
+    write_select(table, out);
+    byte_print(out, " ON CONFLICT (%s) DO UPDATE SET ", table->info->key);
+    for (uint32_t i = 0; i < table->column_count; i++)
+        byte_print(out, "\"%s\" = excluded.\"%s\", ", table->columns[i].column->name,
+                   table->columns[i].column->name);
+    byte_print(out, "stored_at = now() WHERE t.log_partition <> excluded.log_partition"
+                    " OR t.log_offset <= excluded.log_offset");
+}
+
+/* A tenant that names another one's row changes nothing. */
+static void write_update(struct table *table, struct byte_writer *out)
+{
+    byte_print(out, "UPDATE %s AS t SET %s FROM (", table->info->name, table->info->update);
+    write_select(table, out);
+    byte_print(out,
+               ") AS excluded WHERE t.%s = excluded.%s"
+               " AND t.tenant_id IS NOT DISTINCT FROM excluded.tenant_id",
+               table->info->key, table->info->key);
 }
 
 struct table *table_create(uint32_t index)
@@ -453,7 +473,11 @@ struct table *table_create(uint32_t index)
     byte_writer_init(&table->scratch);
     byte_writer_init(&table->key_a);
     byte_writer_init(&table->key_b);
-    write_statement(table);
+    if (table->info->update != NULL)
+        write_update(table, &table->statement);
+    else
+        write_upsert(table, &table->statement);
+    byte_put_u8(&table->statement, 0);
     return table;
 }
 

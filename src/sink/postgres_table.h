@@ -7,6 +7,8 @@
  *   INSERT INTO t (...) SELECT ... FROM unnest($1::text[], $2::bigint[], ...)
  *   ON CONFLICT (key) DO UPDATE SET ... WHERE the row comes from earlier in the log
  *
+ * or, for what only changes rows that are there, UPDATE ... FROM the same arrays.
+ *
  * One array a column, one round trip a table and batch. A key that comes twice in one
  * batch is stored once, as its last record says.
  *

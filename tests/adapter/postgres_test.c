@@ -447,6 +447,31 @@ static void decisions_fill_resolutions(void **state)
     world_close(&world);
 }
 
+static void decisions_change_only_what_is_there_and_theirs(void **state)
+{
+    struct world world;
+    struct result open = make_alert("a-1", ALERT_OPEN, 5);
+    struct result own = make_alert("a-1", ALERT_ACKNOWLEDGED, 0);
+    struct result foreign = make_alert("a-1", ALERT_IGNORED, 0);
+    struct result unknown = make_alert("a-2", ALERT_IGNORED, 0);
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_ALERTS);
+    foreign.tenant_id = VIEW_LITERAL("mallory");
+    add_item(&world, &open, 0);
+    add_item(&world, &own, 1);
+    add_item(&world, &foreign, 2);
+    add_item(&world, &unknown, 3);
+    deliver_all(&world);
+    assert_string_equal(ask(&world, "SELECT string_agg(alert_id || ' ' || status || ' ' ||"
+                                    " resolution, ',') FROM alerts"),
+                        "a-1 acknowledged acknowledged");
+    /* What was decided is kept all the same. */
+    assert_string_equal(ask(&world, "SELECT count(*) FROM anomaly_resolutions"), "3");
+    world_close(&world);
+}
+
 static void dead_letters_keep_their_bytes(void **state)
 {
     static const char bytes[] = "\x00\xFF{\"broken\":\\";
@@ -523,8 +548,15 @@ static void batches_equal_single_records(void **state)
             world_open(&world);
             open_at(&world, world.delivery, TOPIC_ALERTS);
             for (int i = 0; i < 60; i++) {
+                enum alert_status status = (enum alert_status)(draw(&random) % 6);
+
                 snprintf(id, sizeof(id), "a-%u", (unsigned)(draw(&random) % 4));
-                struct result alert = make_alert(id, (enum alert_status)(draw(&random) % 6), i);
+                /* An alert is published before anybody can decide on it. */
+                if (i < 4) {
+                    snprintf(id, sizeof(id), "a-%d", i);
+                    status = ALERT_OPEN;
+                }
+                struct result alert = make_alert(id, status, i);
                 add_item(&world, &alert, i);
             }
             for (uint32_t from = 0; from < world.count; from += sizes[s]) {
@@ -617,6 +649,7 @@ int main(void)
         cmocka_unit_test(poison_is_found_and_refused),
         cmocka_unit_test(an_older_record_never_wins),
         cmocka_unit_test(decisions_fill_resolutions),
+        cmocka_unit_test(decisions_change_only_what_is_there_and_theirs),
         cmocka_unit_test(dead_letters_keep_their_bytes),
         cmocka_unit_test(batches_equal_single_records),
         cmocka_unit_test(a_lost_connection_is_made_again),
