@@ -20,8 +20,14 @@
 
 enum ending { VALUE_GOOD, VALUE_NULL, VALUE_BAD, VALUE_BROKEN };
 
-struct scan {
+/* Every function that reads takes the cursor and returns it, so that it stays in a
+ * register: as a pointer, NULL when the message is broken, or with how a value ended. */
+struct reading {
     const char *at;
+    enum ending ending;
+};
+
+struct scan {
     const char *start;
     const char *end;
     struct arena *arena;
@@ -31,38 +37,48 @@ struct scan {
     bool is_describing;
 };
 
-static size_t offset_of(const struct scan *scan, const char *at)
+static inline struct reading ended(const char *at, enum ending ending)
 {
-    return (size_t)(at - scan->start);
+    return (struct reading){at, at != NULL ? ending : VALUE_BROKEN};
 }
 
 /* `expected` is a whole phrase: "expected a comma or the end of the object". */
-static enum ending broken(struct scan *scan, const char *expected)
+static const char *broken(struct scan *scan, const char *at, const char *expected)
 {
-    reason_set(scan->reason, CODEC_ERROR_SYNTAX, &scan->trail, offset_of(scan, scan->at), "%s%s",
-               expected, scan->at == scan->end ? ", but the message ends" : "");
-    return VALUE_BROKEN;
+    reason_set(scan->reason, CODEC_ERROR_SYNTAX, &scan->trail, (size_t)(at - scan->start), "%s%s",
+               expected, at == scan->end ? ", but the message ends" : "");
+    return NULL;
 }
 
-static enum ending broken_text(struct scan *scan, const char *at, const char *what)
+/* Between fields: none is to blame. */
+static const char *broken_outside(struct scan *scan, const char *at, const char *expected)
 {
-    reason_set(scan->reason, CODEC_ERROR_ENCODING, &scan->trail, offset_of(scan, at), "%s", what);
-    return VALUE_BROKEN;
+    trail_at(&scan->trail, NULL);
+    return broken(scan, at, expected);
 }
 
-static inline void skip_space(struct scan *scan)
+static const char *broken_text(struct scan *scan, const char *at, const char *what)
 {
-    while (scan->at < scan->end && (unsigned char)*scan->at <= ' ' &&
-           (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\r' || *scan->at == '\t'))
-        scan->at++;
+    reason_set(scan->reason, CODEC_ERROR_ENCODING, &scan->trail, (size_t)(at - scan->start), "%s",
+               what);
+    return NULL;
 }
 
-/* The byte under the cursor after white space; 0 at the end. */
-static inline char peek(struct scan *scan)
+static inline const char *skip_space(const char *at, const char *end)
 {
-    skip_space(scan);
-    return scan->at < scan->end ? *scan->at : '\0';
+    while (at < end && (unsigned char)*at <= ' ' &&
+           (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
+        at++;
+    return at;
 }
+
+/* The byte under the cursor, 0 at the end. */
+static inline char first_of(const char *at, const char *end)
+{
+    return at < end ? *at : '\0';
+}
+
+/* ---- texts --------------------------------------------------------------------- */
 
 /* Four hexadecimal digits, or -1. */
 static int32_t take_hex(const char *at, const char *end)
@@ -103,43 +119,35 @@ static char *put_rune(char *to, uint32_t rune)
     return to;
 }
 
-/* Puts the character that \uXXXX at *from stands for, with its second half if it is a
+/* Puts the character that \uXXXX at `at` stands for, with its second half if it is a
  * surrogate. */
-static bool put_escaped_rune(struct scan *scan, const char **from, const char *end, char **to)
+static const char *put_escaped_rune(struct scan *scan, const char *at, const char *end, char **to)
 {
-    const char *at = *from;
+    const char *next = at + 6;
     int32_t rune = take_hex(at + 2, end);
 
-    if (rune < 0) {
-        scan->at = at;
-        broken(scan, "expected four hexadecimal digits after \\u");
-        return false;
-    }
-    *from += 6;
+    if (rune < 0)
+        return broken(scan, at, "expected four hexadecimal digits after \\u");
     if (rune >= 0xD800 && rune < 0xDC00) {
-        const bool has_second = end - *from >= 6 && (*from)[0] == '\\' && (*from)[1] == 'u';
-        const int32_t low = has_second ? take_hex(*from + 2, end) : -1;
-        if (low < 0xDC00 || low > 0xDFFF) {
-            broken_text(scan, at, "expected both halves of a surrogate pair");
-            return false;
-        }
+        const bool has_second = end - next >= 6 && next[0] == '\\' && next[1] == 'u';
+        const int32_t low = has_second ? take_hex(next + 2, end) : -1;
+        if (low < 0xDC00 || low > 0xDFFF)
+            return broken_text(scan, at, "expected both halves of a surrogate pair");
         rune = 0x10000 + ((rune - 0xD800) << 10) + (low - 0xDC00);
-        *from += 6;
+        next += 6;
     } else if (rune >= 0xDC00 && rune <= 0xDFFF) {
-        broken_text(scan, at, "expected both halves of a surrogate pair");
-        return false;
+        return broken_text(scan, at, "expected both halves of a surrogate pair");
     }
-    if (rune == 0) {
-        broken_text(scan, at, "expected a text without U+0000");
-        return false;
-    }
+    if (rune == 0)
+        return broken_text(scan, at, "expected a text without U+0000");
     *to = put_rune(*to, (uint32_t)rune);
-    return true;
+    return next;
 }
 
 /* Resolves the escapes between `from` and `end`; an escape never grows. */
 static bool unescape(struct scan *scan, const char *from, const char *end, struct view *text)
 {
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
     char *const copy = arena_text(scan->arena, (size_t)(end - from) + 1);
     char *to = copy;
 
@@ -151,35 +159,33 @@ static bool unescape(struct scan *scan, const char *from, const char *end, struc
         from += plain;
         if (from == end)
             break;
-        static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
         const char *letter = memchr(letters, from[1], sizeof letters - 1);
         if (letter != NULL) {
             *to++ = meant[letter - letters];
             from += 2;
-        } else if (from[1] != 'u') {
-            scan->at = from;
-            broken(scan, "expected an escape sequence of JSON");
-            return false;
-        } else if (!put_escaped_rune(scan, &from, end, &to)) {
-            return false;
+            continue;
         }
+        if (from[1] == 'u')
+            from = put_escaped_rune(scan, from, end, &to);
+        else
+            from = broken(scan, from, "expected an escape sequence of JSON");
+        if (from == NULL)
+            return false;
     }
     *text = (struct view){copy, (uint32_t)(to - copy)};
     return true;
 }
 
 /* A text of which no end is found, or with a control character inside. */
-static enum ending broken_end(struct scan *scan, const char *at)
+static const char *broken_end(struct scan *scan, const char *at)
 {
-    scan->at = at;
-    return broken(scan, at == scan->end ? "expected the end of a text"
-                                        : "expected a text without bare control characters");
+    return broken(scan, at,
+                  at == scan->end ? "expected the end of a text"
+                                  : "expected a text without bare control characters");
 }
 
-/* At the opening quote. `text` does not hold the quotes. */
-static enum ending scan_text(struct scan *scan, struct view *text)
+static const char *scan_any_text(struct scan *scan, const char *from, struct view *text)
 {
-    const char *const from = scan->at + 1;
     bool has_high = false, has_escapes = false;
     const char *at = lanes_find_special(from, scan->end, &has_high);
 
@@ -197,201 +203,254 @@ static enum ending scan_text(struct scan *scan, struct view *text)
         return broken_text(scan, from, "expected valid UTF-8");
     *text = (struct view){from, (uint32_t)(at - from)};
     if (has_escapes && !unescape(scan, from, at, text))
-        return VALUE_BROKEN;
-    scan->at = at + 1;
-    return VALUE_GOOD;
+        return NULL;
+    return at + 1;
 }
 
-static enum ending scan_word(struct scan *scan, const char *word, size_t size, enum ending ending)
+/* At the opening quote. `text` does not hold the quotes. Most texts are short and plain: their
+ * closing quote is in the first lanes, with nothing special before it. */
+static inline const char *scan_text(struct scan *scan, const char *at, struct view *text)
 {
-    if ((size_t)(scan->end - scan->at) < size || memcmp(scan->at, word, size) != 0)
-        return broken(scan, "expected a JSON value");
-    scan->at += size;
-    return ending;
+    const char *const from = at + 1;
+
+    if (scan->end - from >= LANE_COUNT) {
+        const uint64_t special = lanes_special(from);
+        const uint64_t before = (special & -special) - 1;
+        const uint32_t size = special != 0 ? (uint32_t)__builtin_ctzll(special) / LANE_BITS : 0;
+        if (special != 0 && from[size] == '"' && (lanes_high(from) & before) == 0) {
+            *text = (struct view){from, size};
+            return from + size + 1;
+        }
+    }
+    return scan_any_text(scan, from, text);
 }
 
-static enum ending scan_number(struct scan *scan, struct number *number)
+/* ---- values that are skipped --------------------------------------------------- */
+
+static const char *scan_word(struct scan *scan, const char *at, const char *word, size_t size)
 {
-    const char *after = number_scan(scan->at, scan->end, number);
-
-    if (after == NULL)
-        return broken(scan, "expected a JSON value");
-    scan->at = after;
-    return VALUE_GOOD;
+    if ((size_t)(scan->end - at) < size || memcmp(at, word, size) != 0)
+        return broken(scan, at, "expected a JSON value");
+    return at + size;
 }
 
-static enum ending skip_scalar(struct scan *scan, char first)
+static const char *skip_scalar(struct scan *scan, const char *at)
 {
     struct number number;
     struct view text;
+    const char *next;
 
-    switch (first) {
+    switch (first_of(at, scan->end)) {
     case '"':
-        return scan_text(scan, &text);
+        return scan_text(scan, at, &text);
     case 't':
-        return scan_word(scan, "true", 4, VALUE_GOOD);
+        return scan_word(scan, at, "true", 4);
     case 'f':
-        return scan_word(scan, "false", 5, VALUE_GOOD);
+        return scan_word(scan, at, "false", 5);
     case 'n':
-        return scan_word(scan, "null", 4, VALUE_GOOD);
+        return scan_word(scan, at, "null", 4);
     default:
-        return scan_number(scan, &number);
+        next = number_scan(at, scan->end, &number);
+        return next != NULL ? next : broken(scan, at, "expected a JSON value");
     }
 }
 
-static enum ending skip_name(struct scan *scan)
+static const char *expect_colon(struct scan *scan, const char *at)
 {
+    at = skip_space(at, scan->end);
+    return first_of(at, scan->end) == ':' ? at + 1 : broken(scan, at, "expected a colon");
+}
+
+/* A name and its colon. */
+static const char *scan_name(struct scan *scan, const char *at, struct view *name)
+{
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) != '"')
+        return broken(scan, at, "expected a name in quotes");
+    at = scan_text(scan, at, name);
+    return at != NULL ? expect_colon(scan, at) : NULL;
+}
+
+static const char *open_container(struct scan *scan, const char *at)
+{
+    if (scan->depth == JSON_DEPTH_MAX)
+        return broken(scan, at, "expected at most 64 levels of nesting");
+    scan->depth++;
+    return at + 1;
+}
+
+/* A value has ended; so do the containers that it was the last of. `objects` has a bit for
+ * each container that is open, 1 for an object. Behind the comma, or at depth `outside`. */
+static const char *end_containers(struct scan *scan, const char *at, uint64_t *objects,
+                                  uint32_t outside)
+{
+    while (scan->depth > outside) {
+        at = skip_space(at, scan->end);
+        const char next = first_of(at, scan->end);
+        if (next == ',')
+            return at + 1;
+        if (next != ((*objects & 1) != 0 ? '}' : ']'))
+            return broken(scan, at, "expected a comma or the end of the container");
+        at++;
+        scan->depth--;
+        *objects >>= 1;
+    }
+    return at;
+}
+
+/* Any value, checked but not kept; no recursion, whatever the message nests. */
+static const char *skip_value(struct scan *scan, const char *at)
+{
+    const uint32_t outside = scan->depth;
+    uint64_t objects = 0;
     struct view name;
 
-    if (peek(scan) != '"')
-        return broken(scan, "expected a name in quotes");
-    if (scan_text(scan, &name) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    if (peek(scan) != ':')
-        return broken(scan, "expected a colon");
-    scan->at++;
-    return VALUE_GOOD;
-}
-
-/* Any value, checked but not kept. `objects` has a bit for each container that is open, 1
- * for an object: no recursion, whatever the message nests. */
-static enum ending skip_value(struct scan *scan)
-{
-    uint64_t objects = 0;
-    const uint32_t outside = scan->depth;
-    bool is_first = false;
-
     for (;;) {
-        char first = peek(scan);
-        if (is_first && first == ((objects & 1) != 0 ? '}' : ']')) {
-            /* an empty container: nothing to skip in it */
-        } else {
-            if (is_first && (objects & 1) != 0) {
-                if (skip_name(scan) != VALUE_GOOD)
-                    return VALUE_BROKEN;
-                first = peek(scan);
-            }
-            if (first == '{' || first == '[') {
-                if (scan->depth == JSON_DEPTH_MAX)
-                    return broken(scan, "expected at most 64 levels of nesting");
-                scan->at++;
-                scan->depth++;
-                objects = objects << 1 | (first == '{');
-                is_first = true;
+        at = skip_space(at, scan->end);
+        char first = first_of(at, scan->end);
+        if (first == '{' || first == '[') {
+            at = open_container(scan, at);
+            if (at == NULL)
+                return NULL;
+            objects = objects << 1 | (first == '{');
+            at = skip_space(at, scan->end);
+            first = first_of(at, scan->end);
+            /* An empty one ends at once; in another, the first value is next. */
+            if (first != ((objects & 1) != 0 ? '}' : ']')) {
+                if ((objects & 1) != 0)
+                    at = scan_name(scan, at, &name);
+                if (at == NULL)
+                    return NULL;
                 continue;
             }
-            if (skip_scalar(scan, first) != VALUE_GOOD)
-                return VALUE_BROKEN;
+        } else {
+            at = skip_scalar(scan, at);
+            if (at == NULL)
+                return NULL;
         }
-        /* A value has ended; so do the containers that it was the last of. */
-        for (;;) {
-            if (scan->depth == outside)
-                return VALUE_GOOD;
-            const char next = peek(scan);
-            if (next == ',')
-                break;
-            if (next != ((objects & 1) != 0 ? '}' : ']'))
-                return broken(scan, "expected a comma or the end of the container");
-            scan->at++;
-            scan->depth--;
-            objects >>= 1;
-        }
-        scan->at++;
-        is_first = false;
-        if ((objects & 1) != 0 && skip_name(scan) != VALUE_GOOD)
-            return VALUE_BROKEN;
+        at = end_containers(scan, at, &objects, outside);
+        if (at == NULL || scan->depth == outside)
+            return at;
+        if ((objects & 1) != 0)
+            at = scan_name(scan, at, &name);
+        if (at == NULL)
+            return NULL;
     }
 }
 
-/* A value of a kind that the field does not take. */
-static enum ending wrong_type(struct scan *scan, const struct layout_field *field)
-{
-    const char *at = scan->at;
-    const enum ending ending = skip_value(scan);
+/* ---- values of fields ---------------------------------------------------------- */
 
-    if (ending != VALUE_GOOD)
-        return ending;
-    if (scan->is_describing)
-        layout_refuse_type(field, &scan->trail, offset_of(scan, at), scan->reason);
-    return VALUE_BAD;
+/* A value of a kind that the field does not take. */
+static struct reading wrong_type(struct scan *scan, const char *at,
+                                 const struct layout_field *field)
+{
+    const char *const next = skip_value(scan, at);
+
+    if (next != NULL && scan->is_describing)
+        layout_refuse_type(field, &scan->trail, (size_t)(at - scan->start), scan->reason);
+    return ended(next, VALUE_BAD);
 }
 
 typedef enum codec_error refuse_fn(const struct layout_field *field, const struct trail *trail,
                                    size_t offset, struct codec_reason *reason);
 
-static enum ending bad(struct scan *scan, const struct layout_field *field, const char *at,
-                       refuse_fn *refuse)
+/* A value that breaks a rule: it stands at `at`, and ends at `next`. */
+static struct reading bad(struct scan *scan, const char *at, const char *next,
+                          const struct layout_field *field, refuse_fn *refuse)
 {
     if (scan->is_describing)
-        refuse(field, &scan->trail, offset_of(scan, at), scan->reason);
-    return VALUE_BAD;
+        refuse(field, &scan->trail, (size_t)(at - scan->start), scan->reason);
+    return ended(next, VALUE_BAD);
 }
 
-static enum ending read_text(struct scan *scan, const struct layout_field *field, char first,
-                             struct view *text)
+static inline struct reading read_text(struct scan *scan, const char *at,
+                                       const struct layout_field *field, struct view *text)
 {
-    const char *at = scan->at;
-
-    if (first != '"')
-        return wrong_type(scan, field);
-    if (scan_text(scan, text) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    if (text->size - field->bytes_min > field->bytes_max - field->bytes_min)
-        return bad(scan, field, at, layout_refuse_bytes);
-    return VALUE_GOOD;
+    if (first_of(at, scan->end) != '"')
+        return wrong_type(scan, at, field);
+    const char *const next = scan_text(scan, at, text);
+    if (next != NULL && text->size - field->bytes_min > field->bytes_max - field->bytes_min)
+        return bad(scan, at, next, field, layout_refuse_bytes);
+    return ended(next, VALUE_GOOD);
 }
 
-static enum ending read_number(struct scan *scan, const struct layout_field *field, char first,
-                               void *to)
+/* A number of any form. */
+static struct reading read_long_number(struct scan *scan, const char *at,
+                                       const struct layout_field *field, void *to)
 {
-    const char *at = scan->at;
     struct number number;
     enum number_fit fit;
     int64_t whole = 0;
     double value = 0;
+    const char *const next = number_scan(at, scan->end, &number);
 
-    if (first != '-' && (first < '0' || first > '9'))
-        return wrong_type(scan, field);
-    if (scan_number(scan, &number) != VALUE_GOOD)
-        return VALUE_BROKEN;
+    if (next == NULL)
+        return ended(broken(scan, at, "expected a JSON value"), VALUE_BROKEN);
     if (field->type == FIELD_DOUBLE) {
         fit = number_double(&number, &value);
         if (fit != NUMBER_FITS || !(value >= field->double_min && value <= field->double_max))
-            return bad(scan, field, at, layout_refuse_number);
+            return bad(scan, at, next, field, layout_refuse_number);
         *(double *)to = value;
-        return VALUE_GOOD;
+        return ended(next, VALUE_GOOD);
     }
     fit = number_int(&number, &whole);
     if (fit == NUMBER_NOT_WHOLE)
-        return bad(scan, field, at, layout_refuse_type);
+        return bad(scan, at, next, field, layout_refuse_type);
     if (fit == NUMBER_TOO_LARGE || whole < field->int_min || whole > field->int_max)
-        return bad(scan, field, at, layout_refuse_number);
+        return bad(scan, at, next, field, layout_refuse_number);
     *(int64_t *)to = whole;
-    return VALUE_GOOD;
+    return ended(next, VALUE_GOOD);
 }
 
-static enum ending read_bool(struct scan *scan, const struct layout_field *field, char first,
-                             bool *to)
+static inline struct reading read_number(struct scan *scan, const char *at,
+                                         const struct layout_field *field, void *to)
 {
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+    const char first = first_of(at, scan->end);
+    uint32_t digits, places;
+
+    if (first != '-' && (first < '0' || first > '9'))
+        return wrong_type(scan, at, field);
+    const char *const next = number_scan_short(at, scan->end, &digits, &places);
+    if (next != NULL && field->type == FIELD_DOUBLE) {
+        /* Two exact doubles: the quotient is the nearest to the decimal. */
+        const double value = places == 0 ? digits : digits / powers[places];
+        if (value >= field->double_min && value <= field->double_max) {
+            *(double *)to = value;
+            return ended(next, VALUE_GOOD);
+        }
+    } else if (next != NULL && places == 0 && digits >= field->int_min &&
+               digits <= field->int_max) {
+        *(int64_t *)to = digits;
+        return ended(next, VALUE_GOOD);
+    }
+    return read_long_number(scan, at, field, to);
+}
+
+static struct reading read_bool(struct scan *scan, const char *at, const struct layout_field *field,
+                                bool *to)
+{
+    const char first = first_of(at, scan->end);
+
     if (first != 't' && first != 'f')
-        return wrong_type(scan, field);
+        return wrong_type(scan, at, field);
     *to = first == 't';
-    return first == 't' ? scan_word(scan, "true", 4, VALUE_GOOD)
-                        : scan_word(scan, "false", 5, VALUE_GOOD);
+    return ended(first == 't' ? scan_word(scan, at, "true", 4) : scan_word(scan, at, "false", 5),
+                 VALUE_GOOD);
 }
 
-static enum ending read_choice(struct scan *scan, const struct layout_field *field, char first,
-                               int64_t *to)
+static struct reading read_choice(struct scan *scan, const char *at,
+                                  const struct layout_field *field, int64_t *to)
 {
-    const char *at = scan->at;
     struct view name;
 
-    if (first != '"')
-        return wrong_type(scan, field);
-    if (scan_text(scan, &name) != VALUE_GOOD)
-        return VALUE_BROKEN;
+    if (first_of(at, scan->end) != '"')
+        return wrong_type(scan, at, field);
+    const char *const next = scan_text(scan, at, &name);
+    if (next == NULL)
+        return ended(NULL, VALUE_BROKEN);
     *to = layout_choice(field, name);
-    return *to >= 0 ? VALUE_GOOD : bad(scan, field, at, layout_refuse_choice);
+    return *to >= 0 ? ended(next, VALUE_GOOD) : bad(scan, at, next, field, layout_refuse_choice);
 }
 
 /* What a list is read into: it doubles in the arena as it grows. */
@@ -401,10 +460,10 @@ struct growing {
     uint32_t element_bytes;
 };
 
-static void *next_element(struct growing *list, struct arena *arena)
+static inline void *next_element(struct growing *list, struct arena *arena)
 {
     if (list->count == list->capacity) {
-        const uint32_t capacity = list->capacity == 0 ? 4 : list->capacity * 2;
+        const uint32_t capacity = list->capacity == 0 ? 8 : list->capacity * 2;
         char *data = arena_alloc(arena, (size_t)capacity * list->element_bytes);
         if (list->count > 0)
             memcpy(data, list->data, (size_t)list->count * list->element_bytes);
@@ -414,119 +473,109 @@ static void *next_element(struct growing *list, struct arena *arena)
     return list->data + (size_t)list->count * list->element_bytes;
 }
 
-static enum ending open_container(struct scan *scan)
-{
-    if (scan->depth == JSON_DEPTH_MAX)
-        return broken(scan, "expected at most 64 levels of nesting");
-    scan->depth++;
-    scan->at++;
-    return VALUE_GOOD;
-}
-
-static enum ending read_object(struct scan *scan, const struct layout *layout, char *record);
+static struct reading read_object(struct scan *scan, const char *at, const struct layout *layout,
+                                  char *record);
 
 /* An object of a list or a field: one level deeper on the trail. */
-static enum ending read_inner(struct scan *scan, const struct layout_field *field, char *record)
+static inline struct reading read_inner(struct scan *scan, const char *at,
+                                        const struct layout_field *field, char *record)
 {
-    enum ending ending;
+    struct reading reading;
 
-    if (peek(scan) != '{')
-        return wrong_type(scan, field);
+    if (first_of(at, scan->end) != '{')
+        return wrong_type(scan, at, field);
     assert(scan->trail.level + 1 < TRAIL_STEPS_MAX);
     scan->trail.level++;
-    ending = read_object(scan, field->layout, record);
+    reading = read_object(scan, at, field->layout, record);
     scan->trail.level--;
-    return ending;
+    return reading;
 }
 
-/* The elements of a list, up to and with its end. With `list` NULL they are skipped: the
- * list is bad already. */
-static enum ending read_elements(struct scan *scan, const struct layout_field *field,
-                                 struct growing *list)
+/* The elements of a list, up to and with its end. */
+static struct reading read_elements(struct scan *scan, const char *at,
+                                    const struct layout_field *field, struct growing *list)
 {
     struct trail_step *step = &scan->trail.steps[scan->trail.level];
-    const char *const from = scan->at;
+    const char *const from = at;
     bool is_good = true;
 
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) == ']')
+        return ended(at + 1, VALUE_GOOD);
     for (uint32_t index = 0;; index++) {
-        const char first = peek(scan);
-        enum ending ending = VALUE_GOOD;
-        if (index == 0 && first == ']')
-            break;
+        struct reading reading;
+        at = skip_space(at, scan->end);
         step->index = index;
         if (is_good && index == field->count_max) {
             step->index = -1;
-            bad(scan, field, from, layout_refuse_count);
+            bad(scan, from, at, field, layout_refuse_count);
             is_good = false;
         }
-        if (!is_good) {
-            ending = skip_value(scan);
-        } else if (field->type == FIELD_TEXTS) {
-            ending = read_text(scan, field, first, next_element(list, scan->arena));
-        } else {
-            ending = read_inner(scan, field, next_element(list, scan->arena));
-        }
-        if (ending == VALUE_BROKEN)
-            return VALUE_BROKEN;
+        if (!is_good)
+            reading = ended(skip_value(scan, at), VALUE_GOOD); /* the list is bad already */
+        else if (field->type == FIELD_TEXTS)
+            reading = read_text(scan, at, field, next_element(list, scan->arena));
+        else
+            reading = read_inner(scan, at, field, next_element(list, scan->arena));
         /* In a description nothing after the first bad element matters. */
-        if (ending == VALUE_BAD && scan->is_describing)
-            return VALUE_BAD;
-        is_good &= ending == VALUE_GOOD;
+        if (reading.ending == VALUE_BROKEN || (reading.ending == VALUE_BAD && scan->is_describing))
+            return reading;
+        is_good &= reading.ending == VALUE_GOOD;
         list->count += is_good;
-        step->index = -1;
-        const char next = peek(scan);
+        at = skip_space(reading.at, scan->end);
+        const char next = first_of(at, scan->end);
         if (next == ']')
             break;
+        step->index = -1;
         if (next != ',')
-            return broken(scan, "expected a comma or the end of the list");
-        scan->at++;
+            return ended(broken(scan, at, "expected a comma or the end of the list"), VALUE_BROKEN);
+        at++;
     }
-    scan->at++;
-    return is_good ? VALUE_GOOD : VALUE_BAD;
+    step->index = -1;
+    return ended(at + 1, is_good ? VALUE_GOOD : VALUE_BAD);
 }
 
-static enum ending read_list(struct scan *scan, const struct layout_field *field, char first,
-                             void *to)
+static struct reading read_list(struct scan *scan, const char *at, const struct layout_field *field,
+                                void *to)
 {
-    const char *at = scan->at;
     const bool is_texts = field->type == FIELD_TEXTS;
     struct growing list = {
         .element_bytes = is_texts ? sizeof(struct view) : (uint32_t)field->layout->shape->bytes,
     };
 
-    if (first != '[')
-        return wrong_type(scan, field);
-    if (open_container(scan) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    const enum ending ending = read_elements(scan, field, &list);
+    if (first_of(at, scan->end) != '[')
+        return wrong_type(scan, at, field);
+    const char *const inside = open_container(scan, at);
+    if (inside == NULL)
+        return ended(NULL, VALUE_BROKEN);
+    const struct reading reading = read_elements(scan, inside, field, &list);
     scan->depth--;
-    if (ending != VALUE_GOOD)
-        return ending;
+    if (reading.ending != VALUE_GOOD)
+        return reading;
     if (list.count < field->count_min)
-        return bad(scan, field, at, layout_refuse_count);
+        return bad(scan, at, reading.at, field, layout_refuse_count);
     if (is_texts)
         *(struct view_list *)to = (struct view_list){(const void *)list.data, list.count};
     else
         *(struct record_list *)to = (struct record_list){list.data, list.count};
-    return VALUE_GOOD;
+    return reading;
 }
 
 /* A value of a map: text as it is, null as absent, the rest as its JSON text. */
-static enum ending read_map_value(struct scan *scan, struct view *value)
+static const char *read_map_value(struct scan *scan, const char *at, struct view *value)
 {
-    const char first = peek(scan);
-    const char *at = scan->at;
+    const char *next;
 
-    if (first == '"')
-        return scan_text(scan, value);
-    if (first == 'n') {
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) == '"')
+        return scan_text(scan, at, value);
+    next = skip_value(scan, at);
+    if (next == NULL)
+        return NULL;
+    *value = (struct view){at, (uint32_t)(next - at)};
+    if (*at == 'n')
         *value = (struct view){NULL, 0};
-        return scan_word(scan, "null", 4, VALUE_GOOD);
-    }
-    if (skip_value(scan) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    *value = (struct view){at, (uint32_t)(scan->at - at)};
-    return VALUE_GOOD;
+    return next;
 }
 
 /* Replaces the pair of that name, which a null removes. Maps are small (count_max). */
@@ -556,95 +605,93 @@ static bool put_pair(struct scan *scan, const struct layout_field *field, struct
 }
 
 /* The pairs of a map, up to and with its end. */
-static enum ending read_pairs(struct scan *scan, const struct layout_field *field,
-                              struct growing *list)
+static struct reading read_pairs(struct scan *scan, const char *at,
+                                 const struct layout_field *field, struct growing *list)
 {
-    refuse_fn *refuse = NULL;
-    const char *const from = scan->at;
+    const char *const from = at;
     const char *bad_at = NULL;
+    refuse_fn *refuse = NULL;
 
-    for (bool is_first = true;; is_first = false) {
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) == '}')
+        return ended(at + 1, VALUE_GOOD);
+    for (;;) {
         struct pair pair;
-        const char first = peek(scan);
-        const char *at = scan->at;
-        if (is_first && first == '}')
-            break;
-        if (first != '"')
-            return broken(scan, "expected a name in quotes");
-        if (scan_text(scan, &pair.name) != VALUE_GOOD)
-            return VALUE_BROKEN;
-        if (peek(scan) != ':')
-            return broken(scan, "expected a colon");
-        scan->at++;
-        if (read_map_value(scan, &pair.value) != VALUE_GOOD)
-            return VALUE_BROKEN;
+        const char *const name_at = skip_space(at, scan->end);
+        at = scan_name(scan, name_at, &pair.name);
+        if (at != NULL)
+            at = read_map_value(scan, at, &pair.value);
+        if (at == NULL)
+            return ended(NULL, VALUE_BROKEN);
         if (refuse == NULL &&
             (pair.name.size > field->bytes_max || pair.value.size > field->bytes_max)) {
             refuse = layout_refuse_bytes;
-            bad_at = at;
+            bad_at = name_at;
         } else if (refuse == NULL && !put_pair(scan, field, list, &pair)) {
             refuse = layout_refuse_count;
             bad_at = from;
         }
-        const char next = peek(scan);
+        at = skip_space(at, scan->end);
+        const char next = first_of(at, scan->end);
         if (next == '}')
             break;
         if (next != ',')
-            return broken(scan, "expected a comma or the end of the object");
-        scan->at++;
+            return ended(broken(scan, at, "expected a comma or the end of the object"),
+                         VALUE_BROKEN);
+        at++;
     }
-    scan->at++;
-    return refuse == NULL ? VALUE_GOOD : bad(scan, field, bad_at, refuse);
+    return refuse == NULL ? ended(at + 1, VALUE_GOOD) : bad(scan, bad_at, at + 1, field, refuse);
 }
 
-static enum ending read_map(struct scan *scan, const struct layout_field *field, char first,
-                            struct pair_list *to)
+static struct reading read_map(struct scan *scan, const char *at, const struct layout_field *field,
+                               struct pair_list *to)
 {
-    const char *at = scan->at;
     struct growing list = {.element_bytes = sizeof(struct pair)};
 
-    if (first != '{')
-        return wrong_type(scan, field);
-    if (open_container(scan) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    const enum ending ending = read_pairs(scan, field, &list);
+    if (first_of(at, scan->end) != '{')
+        return wrong_type(scan, at, field);
+    const char *const inside = open_container(scan, at);
+    if (inside == NULL)
+        return ended(NULL, VALUE_BROKEN);
+    const struct reading reading = read_pairs(scan, inside, field, &list);
     scan->depth--;
-    if (ending != VALUE_GOOD)
-        return ending;
+    if (reading.ending != VALUE_GOOD)
+        return reading;
     if (list.count < field->count_min)
-        return bad(scan, field, at, layout_refuse_count);
+        return bad(scan, at, reading.at, field, layout_refuse_count);
     *to = (struct pair_list){(const void *)list.data, list.count};
-    return VALUE_GOOD;
+    return reading;
 }
 
 /* The value of a field, into its place in the record. */
-static enum ending read_value(struct scan *scan, const struct layout_field *field, char *record)
+static inline struct reading read_value(struct scan *scan, const char *at,
+                                        const struct layout_field *field, char *record)
 {
     void *to = record + field->offset;
-    const char first = peek(scan);
 
-    if (first == 'n')
-        return scan_word(scan, "null", 4, VALUE_NULL);
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) == 'n')
+        return ended(scan_word(scan, at, "null", 4), VALUE_NULL);
     switch (field->type) {
     case FIELD_TEXT:
-        return read_text(scan, field, first, to);
+        return read_text(scan, at, field, to);
     case FIELD_INT:
     case FIELD_TIME:
     case FIELD_DOUBLE:
-        return read_number(scan, field, first, to);
+        return read_number(scan, at, field, to);
     case FIELD_BOOL:
-        return read_bool(scan, field, first, to);
+        return read_bool(scan, at, field, to);
     case FIELD_CHOICE:
-        return read_choice(scan, field, first, to);
+        return read_choice(scan, at, field, to);
     case FIELD_TEXTS:
     case FIELD_RECORDS:
-        return read_list(scan, field, first, to);
+        return read_list(scan, at, field, to);
     case FIELD_MAP:
-        return read_map(scan, field, first, to);
+        return read_map(scan, at, field, to);
     case FIELD_RECORD:
-        return read_inner(scan, field, to);
+        return read_inner(scan, at, field, to);
     }
-    return VALUE_BROKEN;
+    return ended(NULL, VALUE_BROKEN);
 }
 
 static size_t value_bytes(const struct layout_field *field)
@@ -672,43 +719,37 @@ static size_t value_bytes(const struct layout_field *field)
     return 0;
 }
 
-/* Any name, in any writing. */
-static bool read_other_name(struct scan *scan, const struct layout *layout,
-                            const struct layout_field **field)
+/* ---- objects ------------------------------------------------------------------- */
+
+/* Any name, in any writing. `field` is NULL for an unknown one. */
+static const char *read_other_name(struct scan *scan, const char *at, const struct layout *layout,
+                                   const struct layout_field **field)
 {
     struct view name;
 
-    if (peek(scan) != '"') {
-        broken(scan, "expected a name in quotes");
-        return false;
-    }
-    if (scan_text(scan, &name) != VALUE_GOOD)
-        return false;
+    trail_at(&scan->trail, NULL);
+    at = scan_name(scan, at, &name);
+    if (at == NULL)
+        return NULL;
     const uint32_t index = layout_find(layout, name);
     *field = index < layout->field_count ? &layout->fields[index] : NULL;
-    if (peek(scan) != ':') {
-        broken(scan, "expected a colon");
-        return false;
-    }
-    scan->at++;
-    return true;
+    return at;
 }
 
 /* The field that the name under the cursor means, NULL for an unknown one; past the colon.
- * `hint` is the field expected here. False: broken. */
-static inline bool read_name(struct scan *scan, const struct layout *layout, uint32_t hint,
-                             const struct layout_field **field)
+ * `hint` is the field expected here. */
+static inline const char *read_name(struct scan *scan, const char *at, const struct layout *layout,
+                                    uint32_t hint, const struct layout_field **field)
 {
-    skip_space(scan);
-    if (hint < layout->field_count && scan->end - scan->at >= 17 && *scan->at == '"') {
-        const uint32_t size = layout_match_name(&layout->fields[hint], scan->at + 1, scan->end);
+    at = skip_space(at, scan->end);
+    if (hint < layout->field_count && scan->end - at >= 17 && *at == '"') {
+        const uint32_t size = layout_match_name(&layout->fields[hint], at + 1, scan->end);
         if (size > 0) {
-            scan->at += size + 1;
             *field = &layout->fields[hint];
-            return true;
+            return at + 1 + size;
         }
     }
-    return read_other_name(scan, layout, field);
+    return read_other_name(scan, at, layout, field);
 }
 
 /* Which fields of an object were given, and which of them are bad, and where. */
@@ -717,123 +758,132 @@ struct tally {
     const char *bad_at[64];
 };
 
-static enum ending read_fields(struct scan *scan, const struct layout *layout, char *record,
-                               struct tally *tally)
+static inline void note(struct tally *tally, uint32_t index, enum ending ending, const char *at)
+{
+    const uint64_t bit = UINT64_C(1) << index;
+
+    /* Of a name that stands twice, the last one counts. */
+    tally->present = (tally->present & ~bit) | (ending == VALUE_GOOD ? bit : 0);
+    tally->bad &= ~bit;
+    tally->seen |= bit;
+    if (ending == VALUE_BAD) {
+        tally->bad |= bit;
+        tally->bad_at[index] = at;
+    }
+}
+
+/* The fields of an object, up to and with its end. */
+static const char *read_fields(struct scan *scan, const char *at, const struct layout *layout,
+                               char *record, struct tally *tally)
 {
     uint32_t hint = 0;
 
     for (;;) {
         const struct layout_field *field;
-        trail_at(&scan->trail, NULL);
-        if (!read_name(scan, layout, hint, &field))
-            return VALUE_BROKEN;
-        if (field == NULL) {
-            if (skip_value(scan) != VALUE_GOOD)
-                return VALUE_BROKEN;
-        } else {
+        at = read_name(scan, at, layout, hint, &field);
+        if (at == NULL)
+            return NULL;
+        if (field != NULL) {
             const uint32_t index = (uint32_t)(field - layout->fields);
-            const uint64_t bit = UINT64_C(1) << index;
             hint = index + 1;
             trail_at(&scan->trail, field->field);
-            /* The last one counts: what an earlier one left is wiped. */
-            if ((tally->seen & bit) != 0)
+            if ((tally->seen >> index & 1) != 0)
                 memset(record + field->offset, 0, value_bytes(field));
-            const char *at = scan->at;
-            const enum ending ending = read_value(scan, field, record);
-            if (ending == VALUE_BROKEN)
-                return VALUE_BROKEN;
-            tally->seen |= bit;
-            tally->present &= ~bit;
-            tally->bad &= ~bit;
-            if (ending == VALUE_GOOD) {
-                tally->present |= bit;
-            } else if (ending == VALUE_BAD) {
-                tally->bad |= bit;
-                tally->bad_at[index] = at;
-            }
+            const struct reading reading = read_value(scan, at, field, record);
+            if (reading.ending == VALUE_BROKEN)
+                return NULL;
+            note(tally, index, reading.ending, at);
+            at = reading.at;
+        } else {
+            at = skip_value(scan, at);
+            if (at == NULL)
+                return NULL;
         }
-        const char next = peek(scan);
+        at = skip_space(at, scan->end);
+        const char next = first_of(at, scan->end);
         if (next == '}')
-            break;
-        if (next != ',') {
-            trail_at(&scan->trail, NULL);
-            return broken(scan, "expected a comma or the end of the object");
-        }
-        scan->at++;
+            return at + 1;
+        if (next != ',')
+            return broken_outside(scan, at, "expected a comma or the end of the object");
+        at++;
     }
-    return VALUE_GOOD;
 }
 
 /* Reads the first value that is bad once more, to say what is wrong with it. */
 static void describe(struct scan *scan, const struct layout *layout, char *record,
                      const struct tally *tally)
 {
-    const char *const after = scan->at;
     uint32_t first = (uint32_t)__builtin_ctzll(tally->bad);
 
     for (uint32_t i = first + 1; i < layout->field_count; i++)
         if ((tally->bad >> i & 1) != 0 && tally->bad_at[i] < tally->bad_at[first])
             first = i;
-    scan->is_describing = true;
-    scan->at = tally->bad_at[first];
     trail_at(&scan->trail, layout->fields[first].field);
-    (void)read_value(scan, &layout->fields[first], record);
-    scan->at = after;
+    (void)read_value(scan, tally->bad_at[first], &layout->fields[first], record);
 }
 
 /* At the opening brace. `record` is all zeros. */
-static enum ending read_object(struct scan *scan, const struct layout *layout, char *record)
+static struct reading read_object(struct scan *scan, const char *at, const struct layout *layout,
+                                  char *record)
 {
     const bool is_describing = scan->is_describing;
     struct tally tally;
 
     tally.seen = tally.present = tally.bad = 0;
-    if (open_container(scan) != VALUE_GOOD)
-        return VALUE_BROKEN;
     trail_at(&scan->trail, NULL);
+    at = open_container(scan, at);
+    if (at == NULL)
+        return ended(NULL, VALUE_BROKEN);
     scan->is_describing = false;
-    if (peek(scan) != '}' && read_fields(scan, layout, record, &tally) != VALUE_GOOD)
-        return VALUE_BROKEN;
-    const char *const brace = scan->at++;
+    at = skip_space(at, scan->end);
+    if (first_of(at, scan->end) == '}')
+        at++;
+    else
+        at = read_fields(scan, at, layout, record, &tally);
     scan->depth--;
     scan->is_describing = is_describing;
+    if (at == NULL)
+        return ended(NULL, VALUE_BROKEN);
 
     const uint64_t missing =
         (layout->seen_mask & ~tally.seen) | (layout->present_mask & ~tally.present & ~tally.bad);
-    if (is_describing && tally.bad != 0) {
-        describe(scan, layout, record, &tally);
-    } else if (is_describing && missing != 0) {
-        layout_refuse_missing(layout, missing, &scan->trail, offset_of(scan, brace), scan->reason);
-    }
     *layout_present(layout, record) = tally.present;
-    return (tally.bad | missing) == 0 ? VALUE_GOOD : VALUE_BAD;
+    if ((tally.bad | missing) == 0)
+        return ended(at, VALUE_GOOD);
+    if (is_describing && tally.bad != 0)
+        describe(scan, layout, record, &tally);
+    else if (is_describing)
+        layout_refuse_missing(layout, missing, &scan->trail, (size_t)(at - 1 - scan->start),
+                              scan->reason);
+    return ended(at, VALUE_BAD);
 }
 
 enum codec_error json_decode(const struct layout *layout, struct view message, struct arena *arena,
                              void *record, struct codec_reason *reason)
 {
-    struct scan scan = {
-        .at = message.data,
-        .start = message.data,
-        .end = message.data + message.size,
-        .arena = arena,
-        .reason = reason,
-        .is_describing = true,
-    };
+    struct scan scan;
 
+    scan.start = message.data;
+    scan.end = message.data + message.size;
+    scan.arena = arena;
+    scan.reason = reason;
+    scan.trail.level = 0;
+    scan.depth = 0;
+    scan.is_describing = true;
     memset(record, 0, layout->shape->bytes);
-    if (peek(&scan) != '{') {
-        broken(&scan, "expected a JSON object");
+
+    const char *at = skip_space(scan.start, scan.end);
+    if (first_of(at, scan.end) != '{') {
+        broken_outside(&scan, at, "expected a JSON object");
         return reason->error;
     }
-    const enum ending ending = read_object(&scan, layout, record);
-    if (ending == VALUE_BROKEN)
+    const struct reading reading = read_object(&scan, at, layout, record);
+    if (reading.ending == VALUE_BROKEN)
         return reason->error;
-    skip_space(&scan);
-    if (scan.at < scan.end) {
-        trail_at(&scan.trail, NULL);
-        broken(&scan, "expected nothing after the object");
+    at = skip_space(reading.at, scan.end);
+    if (at < scan.end) {
+        broken_outside(&scan, at, "expected nothing after the object");
         return reason->error;
     }
-    return ending == VALUE_GOOD ? CODEC_OK : reason->error;
+    return reading.ending == VALUE_GOOD ? CODEC_OK : reason->error;
 }

@@ -11,7 +11,6 @@
  */
 #include "codec/number.h"
 
-#include <endian.h>
 #include <string.h>
 
 #include "base/tree.h"
@@ -55,24 +54,15 @@ static inline bool is_digit(char letter)
 }
 
 /* How many of the eight bytes at `at` are digits before one that is none, and their
- * value. Pairs of digits, then fours, then all eight are joined by multiplication. */
+ * value. */
 static inline uint32_t take_eight(const char *at, uint64_t *value)
 {
-    uint64_t bytes;
-
-    memcpy(&bytes, at, sizeof bytes);
-    bytes = le64toh(bytes) ^ UINT64_C(0x3030303030303030);
-    const uint64_t others =
-        (((bytes & UINT64_C(0x7F7F7F7F7F7F7F7F)) + UINT64_C(0x7676767676767676)) | bytes) &
-        UINT64_C(0x8080808080808080);
+    uint64_t others;
+    const uint64_t bytes = number_load_eight(at, &others);
     const uint32_t count = others == 0 ? 8 : (uint32_t)__builtin_ctzll(others) / 8;
-    if (count == 0)
-        return 0;
-    bytes <<= 64 - 8 * count; /* zeros in front */
-    bytes = bytes * 10 + (bytes >> 8);
-    *value = (((bytes & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064)) +
-              (((bytes >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001))) >>
-             32;
+
+    if (count > 0)
+        *value = number_join_eight(bytes << (64 - 8 * count)); /* zeros in front */
     return count;
 }
 

@@ -164,6 +164,32 @@ static void test_integers_at_the_edges(void **state)
     }
 }
 
+/* The short way takes what it can, and then says what the long way says. */
+static void test_short_numbers(void **state)
+{
+    static const char letters[] = "0123456789012345678901234567890123456789..eE-+,}] ";
+    struct dice dice = {11};
+    uint32_t taken = 0;
+
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        char text[12];
+        const uint32_t size = dice_below(&dice, sizeof text);
+        for (uint32_t at = 0; at < size; at++)
+            text[at] = letters[dice_below(&dice, sizeof letters - 1)];
+        struct number number;
+        uint32_t digits, places;
+        const char *after = number_scan_short(text, text + size, &digits, &places);
+        if (after == NULL)
+            continue;
+        taken++;
+        if (number_scan(text, text + size, &number) != after || number.digits != digits ||
+            number.exponent != -(int32_t)places || number.is_negative || !number.is_exact)
+            fail_msg("%.*s: %u, %u places", (int)size, text, digits, places);
+    }
+    assert_in_range(taken, ROUNDS / 10, ROUNDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_halves_round_to_even),
         cmocka_unit_test(test_what_is_no_number),
         cmocka_unit_test(test_integers_at_the_edges),
+        cmocka_unit_test(test_short_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
