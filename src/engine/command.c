@@ -15,8 +15,8 @@ struct command_row {
 
 static void reject(struct command_call *call, const char *text)
 {
-    call->is_accepted = false;
-    call->error = view_of(text);
+    call->answer.is_accepted = false;
+    call->answer.error = view_of(text);
 }
 
 static struct pair_list one_pair(struct arena *arena, const char *name, struct view value)
@@ -68,15 +68,15 @@ static void update_rules(struct command_call *call)
         return;
     }
     complaints_init(&complaints, call->arena);
-    call->before = describe_rules(call);
+    call->answer.before = describe_rules(call);
     if (rulebook_update(call->book, call->event->command.rules, &complaints) != STATUS_OK) {
         reject(call, complaints.count > 0 ? join_complaints(call->arena, &complaints)
                                           : "rules: not readable");
         return;
     }
     call->has_new_rules = true;
-    call->after = describe_rules(call);
-    call->result = call->after;
+    call->answer.after = describe_rules(call);
+    call->answer.result = call->answer.after;
 }
 
 static void switch_rule(struct command_call *call, bool is_enabled)
@@ -94,9 +94,9 @@ static void switch_rule(struct command_call *call, bool is_enabled)
         return;
     }
     call->has_new_rules = was_enabled != is_enabled;
-    call->before = one_pair(call->arena, "enabled", view_of(was_enabled ? "true" : "false"));
-    call->after = one_pair(call->arena, "enabled", view_of(is_enabled ? "true" : "false"));
-    call->result = call->after;
+    call->answer.before = one_pair(call->arena, "enabled", view_of(was_enabled ? "true" : "false"));
+    call->answer.after = one_pair(call->arena, "enabled", view_of(is_enabled ? "true" : "false"));
+    call->answer.result = call->answer.after;
 }
 
 static void enable_rule(struct command_call *call)
@@ -169,8 +169,8 @@ static void resolve_anomaly(struct command_call *call)
         pairs[count++] = (struct pair){VIEW_LITERAL("notes"), command->notes};
     if (!view_is_absent(command->actor))
         pairs[count++] = (struct pair){VIEW_LITERAL("actor"), command->actor};
-    call->result = (struct pair_list){pairs, count};
-    call->after = call->result;
+    call->answer.result = (struct pair_list){pairs, count};
+    call->answer.after = call->answer.result;
     publish_decision(call, status);
 }
 
@@ -198,27 +198,54 @@ static void reject_unknown(struct command_call *call)
 
     for (uint32_t i = 0; i < ROW_COUNT; i++)
         known = arena_print(call->arena, "%s%s%s", known, i > 0 ? ", " : "", rows[i].type);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        for (const char *const *at = rooms[i]->command_types; at != NULL && *at != NULL; at++)
+            known = arena_print(call->arena, "%s, %s", known, *at);
     reject(call, arena_print(call->arena, "type: %.*s is not known; known are %s",
                              VIEW_PRINT(call->event->command.type), known));
+}
+
+static void reject_missing_tenant(struct command_call *call)
+{
+    reject(call, "tenant_id: expected the tenant that this is about");
+}
+
+static void run_row(struct command_call *call, const struct command_row *row)
+{
+    bool has_tenant = !view_is_absent(call->event->tenant_id);
+
+    if (row->scope == SCOPE_PLATFORM && has_tenant)
+        reject(call, "tenant_id: this command is about all tenants; leave the tenant out");
+    else if (row->scope == SCOPE_TENANT && !has_tenant)
+        reject_missing_tenant(call);
+    else
+        row->run(call);
+}
+
+static void run_in_room(struct command_call *call, uint32_t index)
+{
+    if (view_is_absent(call->event->tenant_id))
+        reject_missing_tenant(call);
+    else if (call->is_home)
+        rooms[index]->command(call->rooms[index], call->event, call->arena, call->outbox,
+                              &call->answer);
 }
 
 void command_run(struct command_call *call)
 {
     const struct command_row *row = find_row(call->event->command.type);
-    bool has_tenant = !view_is_absent(call->event->tenant_id);
+    uint32_t room = room_of_command(call->event->command.type);
 
-    call->is_accepted = true;
-    if (row == NULL)
-        reject_unknown(call);
-    else if (row->scope == SCOPE_PLATFORM && has_tenant)
-        reject(call, "tenant_id: this command is about all tenants; leave the tenant out");
-    else if (row->scope == SCOPE_TENANT && !has_tenant)
-        reject(call, "tenant_id: expected the tenant that this is about");
+    call->answer = (struct room_answer){.is_accepted = true};
+    if (row != NULL)
+        run_row(call, row);
+    else if (room < ROOM_COUNT)
+        run_in_room(call, room);
     else
-        row->run(call);
-    if (!call->is_accepted) {
-        call->after = one_pair(call->arena, "rejected", call->error);
-        call->before = (struct pair_list){NULL, 0};
-        call->result = (struct pair_list){NULL, 0};
+        reject_unknown(call);
+    if (!call->answer.is_accepted) {
+        call->answer.after = one_pair(call->arena, "rejected", call->answer.error);
+        call->answer.before = (struct pair_list){NULL, 0};
+        call->answer.result = (struct pair_list){NULL, 0};
     }
 }

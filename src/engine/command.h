@@ -4,27 +4,30 @@
  * command.h - what people may tell the machine to do: a table, one row a type.
  *
  * Every partition sees every command in the same order and does the same, so that all
- * have the same rules; one of them answers.
+ * have the same rules; one of them answers. What only the tenant's home partition knows
+ * of is done there alone: those commands are the rooms' (room.h).
  */
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "engine/room.h"
 #include "engine/rulebook.h"
 #include "event/event.h"
+#include "event/outbox.h"
 #include "event/result.h"
 
 struct command_call {
     const struct event *event;
     struct rulebook *book;
-    struct arena *arena; /* of the texts below */
+    void *const *rooms;    /* the states of the dispatch table's rows */
+    bool is_home;          /* this partition answers, and holds the tenant's state */
+    struct arena *arena;   /* of the texts below */
+    struct outbox *outbox; /* of what a room publishes beside the answer */
 
     /* What came of it. */
-    bool is_accepted;
+    struct room_answer answer;
     bool has_new_rules; /* the rules in force are others now */
-    struct view error;  /* when rejected */
-    struct pair_list before, after;
-    struct pair_list result;
-    bool has_decision; /* a person decided about an alert: to be published */
+    bool has_decision;  /* a person decided about an alert: to be published */
     struct result decision;
 };
 

@@ -83,14 +83,7 @@ const struct option_table engine_option_table = {
 
 const struct option_table *const *engine_option_tables(void)
 {
-    static const struct option_table *const tables[] = {
-        &engine_option_table,
-        &tenant_option_table,
-        &currency_option_table,
-        NULL,
-    };
-
-    return tables;
+    return room_option_tables;
 }
 
 /* The kind of event in that input topic; EVENT_KIND_COUNT and a complaint when the
@@ -149,6 +142,19 @@ static void read_engine(struct engine_config *config, const struct tree *section
     read->deduplicate = NULL;
 }
 
+static void read_rooms(struct engine_config *config, const struct tree *root,
+                       struct complaints *complaints)
+{
+    for (uint32_t i = 0; i < ROOM_COUNT; i++) {
+        const struct option_table *table = rooms[i]->options;
+        if (table == NULL)
+            continue;
+        void *values = arena_alloc(config->arena, table->bytes);
+        option_read(table, tree_get(root, table->section), values, config->arena, complaints);
+        config->room_options[i] = values;
+    }
+}
+
 static struct tree *copy_tree(const struct tree *tree, struct arena *arena)
 {
     struct tree *copy = arena_alloc(arena, sizeof *copy);
@@ -198,6 +204,7 @@ struct engine_config *engine_config_create(const struct tree *root, const struct
     config->currencies = currency_read(tree_get(root, "currency"), config->arena, complaints);
     config->tenants =
         tenant_read(tree_get(root, "tenants"), config->currencies, config->arena, complaints);
+    read_rooms(config, root, complaints);
     read_rules(config, rules, complaints);
     if (complaints->count == before && config->rules != NULL)
         return config;
@@ -261,6 +268,9 @@ uint64_t engine_config_digest(const struct engine_config *config)
     digest = hash_mix(digest, (uint64_t)config->options.idle_after_ms);
     digest = tenant_digest(config->tenants, digest);
     digest = currency_digest(config->currencies, digest);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->options_digest != NULL)
+            digest = hash_mix(digest, rooms[i]->options_digest(config->room_options[i]));
     return hash_mix(digest, rule_set_digest(config->rules));
 }
 

@@ -10,6 +10,7 @@
 #include "base/tree.h"
 #include "engine/currency.h"
 #include "engine/engine.h"
+#include "engine/room.h"
 #include "engine/tenant.h"
 
 enum late_policy { LATE_COUNT, LATE_DEAD_LETTER };
@@ -35,6 +36,7 @@ struct engine_config {
     int32_t partition_count;
     struct tenant_table *tenants;
     struct currency_table *currencies;
+    const void *room_options[ROOM_COUNT];
     engine_parse_fn *parse;
     const struct tree *rules_tree; /* our copy, to compile anew after a switch by command */
     struct rule_set *rules;

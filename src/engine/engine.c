@@ -72,6 +72,7 @@ static struct room_setup setup_of(const struct engine *engine, uint32_t index)
 {
     return (struct room_setup){
         .rules = rulebook_rules(engine->book),
+        .options = engine->config->room_options[index],
         .lateness_ms = engine->config->lateness_ms,
         .bytes_max = room_bytes_max(engine->config, index),
         .partition = engine->partition,
@@ -193,9 +194,9 @@ static void add_command_result(const struct command_call *call, struct outbox *o
 
     result.id = call->event->id;
     result.tenant_id = call->event->tenant_id;
-    result.command_result.status = call->is_accepted ? COMMAND_ACCEPTED : COMMAND_REJECTED;
-    result.command_result.error = call->error;
-    result.command_result.result = call->result;
+    result.command_result.status = call->answer.is_accepted ? COMMAND_ACCEPTED : COMMAND_REJECTED;
+    result.command_result.error = call->answer.error;
+    result.command_result.result = call->answer.result;
     result_mark(&result, NULL);
     outbox_add(outbox, &result);
 }
@@ -205,7 +206,10 @@ static void apply_command(struct engine *engine, const struct event *event, stru
     struct command_call call = {
         .event = event,
         .book = engine->book,
+        .rooms = engine->rooms,
+        .is_home = is_home(engine, event->tenant_id),
         .arena = outbox_scratch(outbox),
+        .outbox = outbox,
     };
     uint32_t from = outbox_count(outbox);
 
@@ -218,12 +222,12 @@ static void apply_command(struct engine *engine, const struct event *event, stru
         rulebook_settle(engine->book);
         audit_alerts(outbox, from);
     }
-    if (!is_home(engine, event->tenant_id))
+    if (!call.is_home)
         return;
     if (call.has_decision)
         outbox_add(outbox, &call.decision);
     add_command_result(&call, outbox);
-    audit_command(outbox, event, &call.before, &call.after);
+    audit_command(outbox, event, &call.answer.before, &call.answer.after);
 }
 
 enum verdict engine_apply(struct engine *engine, const struct event *event, struct outbox *outbox)
@@ -246,7 +250,8 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
         return VERDICT_FUTURE;
     }
     state->last_arrival_ms[kind] = state->awake_ms;
-    if (event->event_time_ms < state->watermark_ms[kind]) {
+    /* A request asks for an answer; it belongs to no window that could have closed. */
+    if (event->event_time_ms < state->watermark_ms[kind] && kind != EVENT_REQUEST) {
         state->late[kind]++;
         return engine->config->options.late == LATE_DEAD_LETTER ? VERDICT_LATE_SET_ASIDE
                                                                 : VERDICT_LATE;
@@ -302,6 +307,14 @@ void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
                            outbox);
     if (outbox_count(outbox) != from)
         audit_alerts(outbox, from);
+}
+
+bool engine_is_busy(const struct engine *engine)
+{
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (rooms[i]->is_busy != NULL && rooms[i]->is_busy(engine->rooms[i]))
+            return true;
+    return false;
 }
 
 void engine_retire(struct engine *engine, enum event_kind kind, struct outbox *outbox)

@@ -22,6 +22,7 @@
  * Memory   grows up to memory_bytes_max, no heap call per event once warm
  * Threads  one owner; `engine_config` is shared by all engines and never changes
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -66,7 +67,8 @@ void engine_close(struct engine *engine);
 enum verdict {
     VERDICT_APPLIED,
     VERDICT_DUPLICATE,      /* same event_id inside `deduplicate`: counted, not applied */
-    VERDICT_LATE,           /* older than the allowed lateness: counted, not applied */
+    VERDICT_LATE,           /* older than the allowed lateness: counted, not applied; a
+                             * request is never late */
     VERDICT_LATE_SET_ASIDE, /* the same, and the user wants it in dead-letter */
     VERDICT_FUTURE,         /* beyond `future.max` of the last tick: to dead-letter */
     VERDICT_UNKNOWN_TENANT, /* `tenants.unknown: reject`: to dead-letter */
@@ -79,6 +81,9 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
  * future. Silence is counted in steps of at most 30 s a tick, so that the hours in which
  * the program was down are not taken for silence of the topics. */
 void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox);
+/* True when slices of batch work wait for the next tick: the sooner it comes, the sooner
+ * they are done. A slice is short, so that ticking between batches of events is fine. */
+bool engine_is_busy(const struct engine *engine);
 /* No event of this kind is to be expected (the file has ended, nobody reads the topic):
  * it holds back no rule that reads several kinds. Part of the state; the next event of
  * the kind revokes it. */
@@ -103,9 +108,18 @@ struct engine_stats {
     uint64_t future[EVENT_KIND_COUNT];
     uint64_t alerts_opened[3]; /* by severity */
     uint64_t episodes_open;
-    uint64_t keys;           /* groups with state, all rules */
-    uint64_t keys_evicted;   /* for want of memory */
-    uint64_t ids_pushed_out; /* remembered ids of events, forgotten early for want of memory */
+    uint64_t keys;            /* groups with state, all rules */
+    uint64_t keys_evicted;    /* for want of memory */
+    uint64_t ids_pushed_out;  /* remembered ids of events, forgotten early for want of memory */
+    uint64_t recommendations; /* made, batch jobs included */
+    uint64_t customers;       /* known to the recommendations */
+    uint64_t customers_evicted;
+    uint64_t jobs_submitted;
+    uint64_t jobs_completed;
+    uint64_t jobs_failed;
+    uint64_t jobs_cancelled;
+    uint64_t jobs_waiting; /* now */
+    uint64_t jobs_running; /* now */
     uint64_t state_bytes;
     int64_t watermark_ms[EVENT_KIND_COUNT]; /* INT64_MIN: none yet */
 };

@@ -7,12 +7,16 @@
  * the row in room.c. `state` is what `open` returned, owned by the engine and given to
  * no other row. A function that a room has no use for is NULL.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "anomaly/anomaly.h"
+#include "base/arena.h"
 #include "base/bytes.h"
+#include "base/option.h"
 #include "base/status.h"
+#include "base/view.h"
 #include "engine/engine.h"
 #include "engine/tenant.h"
 #include "event/event.h"
@@ -22,6 +26,7 @@
  * replace_rules changes. */
 struct room_setup {
     const struct rule_set *rules;
+    const void *options;        /* as its option table filled them; NULL: it has none */
     const int64_t *lateness_ms; /* EVENT_KIND_COUNT of them */
     size_t bytes_max;           /* its share of the budget */
     int32_t partition;
@@ -35,10 +40,21 @@ struct room_event {
     double reference_amount;
 };
 
+/* What came of a command. Texts live in the arena given, or in the command. */
+struct room_answer {
+    bool is_accepted;
+    struct view error; /* when rejected */
+    struct pair_list before, after;
+    struct pair_list result;
+};
+
 struct room {
-    const char *name;      /* also in snapshots: never changes */
-    uint32_t kinds;        /* bit 1 << enum event_kind: what it reads */
-    uint32_t memory_share; /* of the budget, against the other rooms' */
+    const char *name;                   /* also in snapshots: never changes */
+    uint32_t kinds;                     /* bit 1 << enum event_kind: what it reads */
+    uint32_t memory_share;              /* of the budget, against the other rooms' */
+    const struct option_table *options; /* NULL: none */
+    uint64_t (*options_digest)(const void *options);
+    const char *const *command_types; /* commands of its own, each of one tenant; ends in NULL */
 
     void *(*open)(const struct room_setup *setup);
     void (*close)(void *state);
@@ -52,6 +68,11 @@ struct room {
     void (*finish)(void *state, struct outbox *outbox);
     /* The old rules live until it returns. */
     void (*replace_rules)(void *state, const struct rule_set *rules, struct outbox *outbox);
+    /* One of command_types, with a tenant; only in the tenant's home partition. */
+    void (*command)(void *state, const struct event *event, struct arena *arena,
+                    struct outbox *outbox, struct room_answer *answer);
+    /* There is work for the next tick, the sooner the better. */
+    bool (*is_busy)(const void *state);
     void (*save)(const void *state, struct byte_writer *out);
     void *(*load)(const struct room_setup *setup, struct byte_reader *in, struct failure *failure);
     uint64_t (*digest)(const void *state);
@@ -59,8 +80,14 @@ struct room {
     void (*stats)(const void *state, struct engine_stats *stats);
 };
 
-enum { ROOM_COUNT = 1 };
+enum { ROOM_COUNT = 2 };
 
 extern const struct room *const rooms[ROOM_COUNT];
+/* Option tables of the engine and of all rooms; ends in NULL. */
+extern const struct option_table *const room_option_tables[];
 extern const struct room room_anomaly;
+extern const struct room room_recommend;
+
+/* The row whose command that is, or ROOM_COUNT. */
+uint32_t room_of_command(struct view type);
 #endif

@@ -87,7 +87,7 @@ static void add_stats(const void *state, struct engine_stats *stats)
 const struct room room_anomaly = {
     .name = "anomaly",
     .kinds = (1u << EVENT_COMMAND) - 1,
-    .memory_share = 1,
+    .memory_share = 3,
     .open = open_anomaly,
     .close = close_anomaly,
     .apply = apply,

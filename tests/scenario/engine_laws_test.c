@@ -1,5 +1,5 @@
 /*
- * The laws of engine.h, on random streams under the default rules: three topics, few
+ * The laws of engine.h, on random streams under the default rules: all topics but outcomes, few
  * tenants and users so that episodes open, close and join, many ties, events late inside
  * the lateness and beyond it, events twice, ticks and commands in between.
  */
@@ -85,6 +85,22 @@ static void make_command(struct made *made, uint64_t random)
     made->event.command.subject = view_of(rules[(random >> 8) % 4]);
 }
 
+static void make_of_recommendations(struct made *made, uint64_t random)
+{
+    struct event *event = &made->event;
+
+    if (random % 3 == 0) {
+        event->kind = EVENT_REQUEST;
+        event->request.customer_id = view_of(made->who);
+        event->request.count = 10;
+        return;
+    }
+    event->kind = EVENT_INTERACTION;
+    event->interaction.customer_id = view_of(made->who);
+    event->interaction.product_id = view_of(made->ip);
+    event->interaction.type = random % 2 == 0 ? INTERACTION_PURCHASE : INTERACTION_VIEW;
+}
+
 /* `keys`: how many tenants; the pace is such that windows hold from none to hundreds. */
 static void make_event(uint64_t seed, uint64_t number, uint32_t keys, bool has_commands,
                        struct made *made)
@@ -106,6 +122,8 @@ static void make_event(uint64_t seed, uint64_t number, uint32_t keys, bool has_c
                            (int64_t)((random >> 40) % (LATENESS_MS + LATENESS_MS / 50));
     if (has_commands && random % 400 == 0) {
         make_command(made, random >> 16);
+    } else if (random % 13 == 0) {
+        make_of_recommendations(made, random >> 16);
     } else if (random % 3 == 0) {
         event->kind = EVENT_API_CALL;
         event->api_call.client_id = view_of(made->who);
