@@ -118,7 +118,8 @@ static void cut_partition(struct pipeline *pipeline, struct partition *partition
     partition->cut_sequence = partition->sequence;
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
         partition->cut_positions[i] = partition->positions[i];
-        if (partition->positions[i] != partition->committed_positions[i])
+        if (partition->positions[i] >= 0 &&
+            partition->positions[i] != partition->committed_positions[i])
             add_position(pipeline, (enum topic)i, partition->number, partition->positions[i]);
     }
     add_position(pipeline, TOPIC_JOURNAL, partition->number, (int64_t)partition->sequence);

@@ -53,7 +53,7 @@ struct partition {
     struct restore *restore; /* PARTITION_RESTORING only */
 
     struct journal_draft draft;               /* decided since the last cut */
-    int64_t positions[TOPIC_INPUT_COUNT];     /* next to process */
+    int64_t positions[TOPIC_INPUT_COUNT];     /* next to process, or POSITION_BEGINNING */
     int64_t hold_until_ms[TOPIC_INPUT_COUNT]; /* monotonic; 0: not held */
     int64_t command_position;
     int64_t tick_ms; /* last tick given; INT64_MIN: none */
@@ -74,6 +74,7 @@ struct partition {
     bool wants_snapshot;      /* soon, whatever the interval says */
 
     uint64_t assigned_topics; /* bits by enum topic */
+    uint64_t checked_topics;  /* their first live record has come */
     uint64_t life;            /* how many partitions had gone live in this pipeline when it did */
     struct partition_meters *meters;
 };

@@ -391,12 +391,13 @@ static void renew_partition(struct pipeline *pipeline, struct partition *partiti
     }
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
         const struct transport *transport = &pipeline->setup.transport;
-        int64_t committed = partition->committed_positions[i];
+        int64_t committed =
+            partition->committed_positions[i] > 0 ? partition->committed_positions[i] : 0;
 
-        summary->positions[i] = partition->positions[i];
+        summary->positions[i] = partition->positions[i] > 0 ? partition->positions[i] : 0;
         summary->ends[i] =
             transport->door->known_end(transport->context, (enum topic)i, partition->number);
-        if (summary->ends[i] >= 0 && committed >= 0)
+        if (summary->ends[i] >= 0)
             metric_set(meters->lag[i],
                        summary->ends[i] > committed ? (double)(summary->ends[i] - committed) : 0);
     }

@@ -718,29 +718,6 @@ static void follow_committed(struct restore *restore, enum topic topic)
     }
 }
 
-static enum status settle_topic(struct restore *restore, enum topic topic, struct failure *failure)
-{
-    int64_t first, next;
-    int64_t *position = &restore->positions[topic];
-    enum status status = side_of(restore)->door->bounds(side_of(restore)->context, topic,
-                                                        number_of(restore), &first, &next, failure);
-
-    if (status != STATUS_OK)
-        return status;
-    follow_committed(restore, topic);
-    if (*position < 0) {
-        *position = first;
-    } else if (*position < first) {
-        log_error(ROOM,
-                  "partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
-                  " of %s were deleted before they were read",
-                  number_of(restore), *position, first - 1, topic_info(topic)->name);
-        meters_gap(restore->pipeline);
-        *position = first;
-    }
-    return STATUS_OK;
-}
-
 /* Higher than all before, and than that of an owner whose first record is still on its
  * way (at-least-once, nobody fences it): he came earlier. */
 static uint64_t next_epoch(const struct restore *restore)
@@ -750,17 +727,22 @@ static uint64_t next_epoch(const struct restore *restore)
     return now > restore->last_epoch ? now : restore->last_epoch + 1;
 }
 
-static enum status settle(struct restore *restore, struct failure *failure)
+/* Where a topic was never read, it begins at its beginning. */
+static void settle_positions(struct restore *restore)
+{
+    for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
+        follow_committed(restore, (enum topic)i);
+        if (restore->positions[i] < 0)
+            restore->positions[i] = POSITION_BEGINNING;
+    }
+}
+
+static enum status settle(struct restore *restore)
 {
     struct partition *partition = restore->partition;
     int64_t duration_ms;
 
-    for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
-        enum status status = settle_topic(restore, (enum topic)i, failure);
-
-        if (status != STATUS_OK)
-            return status;
-    }
+    settle_positions(restore);
     partition->engine = restore->engine;
     restore->engine = NULL;
     memcpy(partition->positions, restore->positions, sizeof(partition->positions));
@@ -803,7 +785,7 @@ static enum status step(struct restore *restore, int64_t timeout_ms, struct fail
     case RESTORE_REPLAY:
         return replay(restore, timeout_ms, failure);
     case RESTORE_SETTLE:
-        return settle(restore, failure);
+        return settle(restore);
     }
     return STATUS_AGAIN;
 }

@@ -361,12 +361,12 @@ static enum status do_resume(void *context, const struct position *positions, ui
     for (uint32_t i = 0; i < count; i++) {
         struct lane *lane = &door->lanes[positions[i].topic][positions[i].partition];
 
-        assert(positions[i].offset >= 0);
+        assert(positions[i].offset >= 0 || positions[i].offset == POSITION_BEGINNING);
         wanted[positions[i].topic][positions[i].partition] = true;
         if (!lane->is_owned)
             continue;
         lane->is_flowing = true;
-        lane->expected = positions[i].offset;
+        lane->expected = positions[i].offset < 0 ? 0 : positions[i].offset;
     }
     for (int topic = 0; topic < TOPIC_INPUT_COUNT; topic++)
         for (int partition = 0; partition < PARTITIONS_MAX; partition++)
