@@ -53,6 +53,7 @@ static enum status judge(struct client *client, const char *doing, rd_kafka_erro
         return STATUS_OK;
     /* The order matters: an error may be more than one of these. */
     if (rd_kafka_error_txn_requires_abort(error)) {
+        rd_kafka_poll(client->handle, 0); /* the report of a refused record may be behind it */
         if (!client_is_hopeless(client, failure))
             failure_set(failure, REMEDY_ROLL_BACK, "%s: %s (%s)", doing,
                         rd_kafka_error_string(error), rd_kafka_error_name(error));
@@ -305,6 +306,8 @@ enum status transaction_begin(struct transaction *transaction, struct failure *f
     case PHASE_NONE:
         break;
     }
+    if (client_is_hopeless(transaction->client, failure))
+        return STATUS_BROKEN;
     enum status status = judge(transaction->client, "beginning a transaction",
                                rd_kafka_begin_transaction(transaction->client->handle), failure);
     if (status == STATUS_OK)
@@ -387,5 +390,7 @@ enum status transaction_abort(struct transaction *transaction, struct failure *f
         return status;
     metric_add(transaction->rollbacks, 1);
     transaction->phase = PHASE_NONE;
-    return STATUS_OK;
+    /* It could have come to light only now that a record of it will never be taken; going round
+     * again would end here again. */
+    return client_is_hopeless(transaction->client, failure) ? STATUS_BROKEN : STATUS_OK;
 }

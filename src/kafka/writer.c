@@ -66,7 +66,8 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
     if (writer->is_transactional && !is_refusal(message->err))
         return;
     snprintf(doing, sizeof doing, "record for %s not delivered", rd_kafka_topic_name(message->rkt));
-    client_fail(&writer->client, message->err, doing, rd_kafka_message_errstr(message), &failure);
+    /* Not rd_kafka_message_errstr: for a producer it would hand out the record's own bytes. */
+    client_fail(&writer->client, message->err, doing, rd_kafka_err2str(message->err), &failure);
     /* It is in nobody's hands any more, so it cannot be set aside; nor may the positions behind
      * it be committed. */
     failure.remedy = REMEDY_STOP;
