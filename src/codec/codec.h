@@ -16,6 +16,10 @@
  * its dead-letter headers; a registry that cannot be reached yields STATUS_BROKEN with
  * REMEDY_RETRY: nothing is lost, the same message is asked for again.
  *
+ * In JSON unknown names are skipped, of a name that stands twice the last one counts, null is
+ * absent, and 1e3 is a whole number (json_decode.h says the rest). In Avro the writer's
+ * schema may be any that can be resolved against ours (program.h). U+0000 is refused in both.
+ *
  * Memory   a codec owns its caches; nothing is taken from the heap per message
  * Threads  one owner a codec; the schema cache behind the registry is shared and locked
  */

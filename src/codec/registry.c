@@ -12,14 +12,21 @@
 #include "base/json_writer.h"
 #include "base/map.h"
 
-/* What the registry said about an id. */
+/* What the registry has under an id. */
 struct entry {
     struct entry *next;
-    struct arena *arena; /* of the schema; NULL when there is none */
-    const struct schema *schema;
-    bool is_absent;
-    int64_t until_ms; /* an absence is believed until then */
+    struct arena *arena;         /* of the schema */
+    const struct schema *schema; /* NULL: of no use, see refusal */
     char refusal[FAILURE_TEXT_MAX];
+};
+
+/* Ids that it does not know, each in the place that its number gives it: a stream of made-up
+ * ids pushes out others, but takes no memory. */
+enum { ABSENCE_COUNT = 1024 };
+
+struct absence {
+    uint32_t id;
+    int64_t until_ms; /* believed until then; 0: none */
 };
 
 struct registry {
@@ -31,6 +38,7 @@ struct registry {
     pthread_mutex_t lock; /* entries, ids, pause */
     struct map *entries;  /* by id */
     struct entry *first;
+    struct absence absences[ABSENCE_COUNT];
     struct map *ids; /* of our schemas, by subject */
     int64_t pause_ms, paused_until_ms;
     char pause_text[FAILURE_TEXT_MAX];
@@ -288,48 +296,46 @@ static struct view id_key(const uint32_t *id)
 static enum status look_up(struct registry *registry, const struct clock *clock, uint32_t id,
                            const struct schema **schema, struct failure *failure)
 {
+    const struct absence *absence = &registry->absences[id % ABSENCE_COUNT];
     enum status status = STATUS_AGAIN;
     uint64_t value;
 
     pthread_mutex_lock(&registry->lock);
     if (map_get(registry->entries, id_key(&id), &value)) {
         const struct entry *entry = (const struct entry *)(uintptr_t)value;
-        if (entry->schema != NULL) {
-            *schema = entry->schema;
-            status = STATUS_OK;
-        } else if (!entry->is_absent) {
-            status = failure_set(failure, REMEDY_SET_ASIDE, "%s", entry->refusal);
-        } else if (clock_monotonic_ms(clock) < entry->until_ms) {
-            status = STATUS_ABSENT;
-        }
-    }
-    if (status == STATUS_AGAIN &&
-        still_paused(registry, clock_monotonic_ms(clock), failure) != STATUS_OK)
+        *schema = entry->schema;
+        status = entry->schema != NULL
+                     ? STATUS_OK
+                     : failure_set(failure, REMEDY_SET_ASIDE, "%s", entry->refusal);
+    } else if (absence->id == id && clock_monotonic_ms(clock) < absence->until_ms) {
+        status = STATUS_ABSENT;
+    } else if (still_paused(registry, clock_monotonic_ms(clock), failure) != STATUS_OK) {
         status = STATUS_BROKEN;
+    }
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
 
-/* Takes the entry over. An absence that is over gives its place to the newer answer. */
 static void keep_entry(struct registry *registry, uint32_t id, const struct entry *made)
 {
-    struct entry *entry;
-    uint64_t value;
+    struct entry *entry = calloc(1, sizeof *entry);
+
+    if (entry == NULL)
+        abort();
+    *entry = *made;
+    pthread_mutex_lock(&registry->lock);
+    entry->next = registry->first;
+    registry->first = entry;
+    map_put(registry->entries, id_key(&id), (uint64_t)(uintptr_t)entry);
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static void keep_absence(struct registry *registry, const struct clock *clock, uint32_t id)
+{
+    const int64_t until_ms = clock_monotonic_ms(clock) + REGISTRY_UNKNOWN_MS;
 
     pthread_mutex_lock(&registry->lock);
-    if (map_get(registry->entries, id_key(&id), &value)) {
-        entry = (struct entry *)(uintptr_t)value;
-    } else {
-        entry = calloc(1, sizeof *entry);
-        if (entry == NULL)
-            abort();
-        entry->next = registry->first;
-        registry->first = entry;
-        map_put(registry->entries, id_key(&id), (uint64_t)(uintptr_t)entry);
-    }
-    struct entry *next = entry->next;
-    *entry = *made;
-    entry->next = next;
+    registry->absences[id % ABSENCE_COUNT] = (struct absence){id, until_ms};
     pthread_mutex_unlock(&registry->lock);
 }
 
@@ -379,17 +385,16 @@ static enum status fetch_schema(struct registry *registry, const struct clock *c
         *schema = entry.schema;
         if (status == STATUS_BROKEN)
             failure_set(failure, REMEDY_SET_ASIDE, "%s", entry.refusal);
+        keep_entry(registry, id, &entry);
+        end_pause(registry);
     } else if (http_status == 404 && code == 40403) {
         status = STATUS_ABSENT;
-        entry.is_absent = true;
-        entry.until_ms = clock_monotonic_ms(clock) + REGISTRY_UNKNOWN_MS;
+        keep_absence(registry, clock, id);
+        end_pause(registry);
     } else {
-        json_decref(answer);
-        return no_answer(registry, clock, http_status, error_text, failure);
+        status = no_answer(registry, clock, http_status, error_text, failure);
     }
     json_decref(answer);
-    end_pause(registry);
-    keep_entry(registry, id, &entry);
     return status;
 }
 
