@@ -140,8 +140,8 @@ static bool start_children(struct demo *demo)
     const char *seed = arena_print(demo->arena, "%lld", (long long)demo->values->seed);
     const char *const processor[] = {"weir", "run", "--embedded", demo->address, NULL};
     const char *const generator[] = {
-        "weir",           "generate", "--embedded", demo->address, "--rate", rate,
-        "--attack-every", "4s",       "--seed",     seed,          NULL};
+        "weir", "generate",  "--embedded", demo->address, "--rate", rate, "--attack-every",
+        "4s",   "--history", "10m",        "--seed",      seed,     NULL};
 
     demo->processor = start_child(processor);
     demo->generator = start_child(generator);

@@ -38,6 +38,7 @@ struct generate_values {
     int64_t attack_interval_ms;
     struct view_list topics;
     const char *start;
+    int64_t history_ms;
     bool is_unpaced;
 };
 
@@ -67,6 +68,8 @@ static const struct arg generate_args[] = {
     {"start", ARG_TEXT, AT(start), "TIME", 0, 0, NULL,
      "event time of the first event, as 2026-01-05T08:00:00Z or in epoch milliseconds "
      "(default: topics now, files that one)"},
+    {"history", ARG_DURATION_MS, AT(history_ms), "TIME", 1, 3.2e10, NULL,
+     "to topics: first, at once, the orders and interactions of so long before the start"},
     {"unpaced", ARG_FLAG, AT(is_unpaced), NULL, 0, 0, NULL,
      "to topics: as fast as they take them, instead of by the clock"},
 };
@@ -142,6 +145,10 @@ static int choose_world(struct generate_values *values, struct world_options *op
         return args_refuse(&generate_table,
                            "--start: expected a time such as 2026-01-05T08:00:00Z, not '%s'",
                            values->start);
+    if (values->history_ms > 0 && values->output != NULL)
+        return args_refuse(&generate_table, "--history is for topics; files need no hurry");
+    options->start_ms -= values->history_ms;
+    options->quiet_ms = values->history_ms;
     if (options->rate / options->tenant_count > WORLD_TENANT_RATE_MAX * 1.01)
         fprintf(stderr,
                 "weir generate: %.3g events a second for each tenant are so many that ordinary "
@@ -186,12 +193,22 @@ static bool wait_until(struct generation *generation, int64_t time_ms)
     }
 }
 
+/* Of the past only what recommendations are learnt from: no alert is raised over it. */
+static bool is_wanted(const struct generate_values *values, const struct world_options *options,
+                      const struct event *event)
+{
+    return event->event_time_ms >= options->start_ms + values->history_ms ||
+           event->kind == EVENT_ORDER || event->kind == EVENT_INTERACTION;
+}
+
 static enum status generate(const struct generate_values *values,
                             const struct world_options *options, struct generation *generation,
                             struct failure *failure)
 {
     struct world *world = world_create(options, on_label, generation);
-    int64_t end_ms = values->duration_ms == 0 ? INT64_MAX : options->start_ms + values->duration_ms;
+    int64_t end_ms = values->duration_ms == 0
+                         ? INT64_MAX
+                         : options->start_ms + values->history_ms + values->duration_ms;
     uint64_t count_max = values->count == 0 ? UINT64_MAX : (uint64_t)values->count;
     bool is_paced = values->output == NULL && !values->is_unpaced;
     enum status status = STATUS_OK;
@@ -202,6 +219,8 @@ static enum status generate(const struct generate_values *values,
         if (event.event_time_ms >= end_ms ||
             (is_paced && !wait_until(generation, event.event_time_ms)))
             break;
+        if (!is_wanted(values, options, &event))
+            continue;
         status = outlet_put(generation->outlet, &event, failure);
         generation->event_count += status == STATUS_OK;
     }

@@ -144,8 +144,6 @@ static void close_transport(struct transport *transport)
 
 static void close_worker(struct worker *worker)
 {
-    if (worker->is_started)
-        pthread_join(worker->thread, NULL);
     if (worker->pipeline != NULL)
         pipeline_close(worker->pipeline);
     close_transport(&worker->group);
@@ -200,6 +198,11 @@ void processor_close(struct processor *processor)
         return;
     for (uint32_t i = 0; i < processor->worker_count; i++)
         atomic_store(&processor->workers[i].is_stopping, true);
+    /* Nobody leaves the group before all have made their last commit: a group that hands
+     * partitions over takes no commits. */
+    for (uint32_t i = 0; i < processor->worker_count; i++)
+        if (processor->workers[i].is_started)
+            pthread_join(processor->workers[i].thread, NULL);
     for (uint32_t i = 0; i < processor->worker_count; i++)
         close_worker(&processor->workers[i]);
     free(processor->workers);

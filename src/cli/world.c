@@ -185,8 +185,9 @@ struct world *world_create(const struct world_options *options, world_label_fn *
     world->shop.random.state = options->seed;
     world->shop.arena = arena_create(ARENA_CHUNK_BYTES);
     world->shop.run_id = (uint32_t)hash_mix(options->seed, (uint64_t)options->start_ms);
-    world->plan_ms =
-        options->attack_interval_ms > 0 ? options->start_ms + FIRST_ATTACK_MS : INT64_MAX;
+    world->plan_ms = options->attack_interval_ms > 0
+                         ? options->start_ms + options->quiet_ms + FIRST_ATTACK_MS
+                         : INT64_MAX;
     world->night_ms = INT64_MIN;
     world->background_ns = exponential_gap(&world->shop.random, 1e9 / options->rate);
     return world;

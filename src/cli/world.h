@@ -33,6 +33,7 @@ struct world_options {
     double rate;                /* background events a second of event time; > 0 */
     int64_t start_ms;           /* event time of the beginning */
     int64_t attack_interval_ms; /* mean time between attacks; 0: none */
+    int64_t quiet_ms;           /* from the beginning, without attacks */
     uint32_t topics;            /* bit 1 << enum topic: which inputs are made; not 0 */
     bool has_quiet_nights;      /* no background from 02:00 to 06:00 UTC, and attacks then */
 };
