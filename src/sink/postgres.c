@@ -38,7 +38,7 @@ struct postgres {
     {                                                                                              \
         .name = label, .type = OPTION_DURATION_MS,                                                 \
         .offset = offsetof(struct postgres_options, member), .preset = preset_text, .least = 10,   \
-        .most = 600000, .unit = "ms", .purpose = text                                              \
+        .most = 60000, .unit = "ms", .purpose = text                                               \
     }
 
 static const struct option options[] = {
@@ -49,8 +49,8 @@ static const struct option options[] = {
                 "(postgresql://user:password@host/database); unset: no PostgreSQL sink."},
     DURATION("connect_timeout_ms", connect_timeout_ms, "5s",
              "How long a connection attempt may take."),
-    DURATION("statement_timeout_ms", statement_timeout_ms, "30s",
-             "How long one statement may take before it is given up and tried again."),
+    DURATION("statement_timeout_ms", statement_timeout_ms, "20s",
+             "How long one transaction may take before it is given up and tried again."),
 };
 
 const struct option_table postgres_option_table = {
@@ -91,6 +91,7 @@ static enum status connect_ready(struct postgres *postgres, struct failure *fail
 {
     enum status status;
 
+    session_start_clock(postgres->session);
     if (session_is_connected(postgres->session))
         return STATUS_OK;
     metric_set(postgres->up_metric, 0);
@@ -406,6 +407,7 @@ static enum status deliver_postgres(void *context, struct delivery_turn *turn,
         return STATUS_OK;
     }
     roll_back(postgres);
+    session_start_clock(postgres->session);
     if (failure->remedy == REMEDY_SET_ASIDE)
         status = rehearse(postgres, turn, failure);
     metric_set(postgres->up_metric, session_is_connected(postgres->session) ? 1 : 0);
@@ -424,12 +426,11 @@ static void confirmed_postgres(void *context, struct position *positions, uint32
     }
 }
 
+/* No transaction is left open between calls, and the connection serves the next owner in this
+ * process, too. */
 static void close_postgres(void *context)
 {
-    struct postgres *postgres = context;
-
-    /* The connection is for the next owner of this process, too; positions say no more. */
-    roll_back(postgres);
+    (void)context;
 }
 
 struct delivery postgres_delivery(struct postgres *postgres)

@@ -143,8 +143,10 @@ static enum status do_step(struct session *session, uint32_t version, struct fai
 enum status migrate(struct session *session, struct failure *failure)
 {
     for (uint32_t version = 1; version <= migration_count(); version++) {
-        enum status status = session_run_script(session, "BEGIN", failure);
+        enum status status;
 
+        session_start_clock(session);
+        status = session_run_script(session, "BEGIN", failure);
         if (status == STATUS_OK)
             status = session_run(session, LOCK_STATEMENT, NULL, 0, failure);
         if (status == STATUS_OK)

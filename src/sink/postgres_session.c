@@ -18,6 +18,7 @@ struct session {
     const struct clock *clock;
     PGconn *connection;
     PGresult *result;
+    int64_t deadline_ms;
 };
 
 struct session *session_create(const struct session_options *options, const struct clock *clock)
@@ -100,6 +101,12 @@ static enum status shake_hands(struct session *session, struct failure *failure)
     return STATUS_OK;
 }
 
+void session_start_clock(struct session *session)
+{
+    session->deadline_ms =
+        clock_monotonic_ms(session->clock) + session->options->statement_timeout_ms + SILENCE_MS;
+}
+
 static enum status set_limits(struct session *session, struct failure *failure)
 {
     char script[400];
@@ -130,6 +137,7 @@ enum status session_connect(struct session *session, struct failure *failure)
     if (PQstatus(session->connection) == CONNECTION_BAD)
         return give_up(session, failure, PQerrorMessage(session->connection));
     status = shake_hands(session, failure);
+    session_start_clock(session);
     if (status == STATUS_OK && PQsetnonblocking(session->connection, 1) != 0)
         return give_up(session, failure, PQerrorMessage(session->connection));
     if (status == STATUS_OK)
@@ -137,13 +145,13 @@ enum status session_connect(struct session *session, struct failure *failure)
     return status;
 }
 
-static enum status flush_out(struct session *session, int64_t deadline_ms, struct failure *failure)
+static enum status flush_out(struct session *session, struct failure *failure)
 {
     int left;
 
     while ((left = PQflush(session->connection)) > 0) {
         /* The server may talk while we send: not listening could block both for ever. */
-        if (!wait_for_socket(session, POLLIN | POLLOUT, deadline_ms))
+        if (!wait_for_socket(session, POLLIN | POLLOUT, session->deadline_ms))
             return give_up(session, failure, "the database takes nothing in");
         if (PQconsumeInput(session->connection) == 0)
             return give_up(session, failure, PQerrorMessage(session->connection));
@@ -152,15 +160,14 @@ static enum status flush_out(struct session *session, int64_t deadline_ms, struc
 }
 
 /* Keeps the first result that is an error, else the last one. */
-static enum status collect_results(struct session *session, int64_t deadline_ms,
-                                   struct failure *failure)
+static enum status collect_results(struct session *session, struct failure *failure)
 {
     for (;;) {
         PGresult *result;
         bool is_error;
 
         while (PQisBusy(session->connection)) {
-            if (!wait_for_socket(session, POLLIN, deadline_ms))
+            if (!wait_for_socket(session, POLLIN, session->deadline_ms))
                 return give_up(session, failure, "the database does not answer");
             if (PQconsumeInput(session->connection) == 0)
                 return give_up(session, failure, PQerrorMessage(session->connection));
@@ -205,15 +212,13 @@ static enum status judge_result(struct session *session, struct failure *failure
 
 static enum status finish_run(struct session *session, int is_sent, struct failure *failure)
 {
-    int64_t deadline_ms =
-        clock_monotonic_ms(session->clock) + session->options->statement_timeout_ms + SILENCE_MS;
     enum status status;
 
     if (is_sent == 0)
         return give_up(session, failure, PQerrorMessage(session->connection));
-    status = flush_out(session, deadline_ms, failure);
+    status = flush_out(session, failure);
     if (status == STATUS_OK)
-        status = collect_results(session, deadline_ms, failure);
+        status = collect_results(session, failure);
     return status == STATUS_OK ? judge_result(session, failure) : status;
 }
 

@@ -3,9 +3,9 @@
 /*
  * postgres_session.h - one connection to PostgreSQL, where no call waits for ever.
  *
- * A session connects when it is first needed and again after it was lost. Each
- * statement has a deadline of its own beside the server's statement_timeout: a server
- * that went silent (or was stopped) is given up like one that closed the connection.
+ * A session connects when it is first needed and again after it was lost. What belongs
+ * together shares one deadline beside the server's statement_timeout: a server that went
+ * silent (or was stopped) is given up like one that closed the connection.
  *
  * Units    _ms milliseconds
  * Threads  one owner
@@ -34,6 +34,10 @@ void session_destroy(struct session *session);
 bool session_is_connected(const struct session *session);
 enum status session_connect(struct session *session, struct failure *failure);
 void session_disconnect(struct session *session);
+
+/* Starts the clock for what follows: all statements up to the next call share one
+ * statement_timeout_ms. A new connection starts it, too. */
+void session_start_clock(struct session *session);
 
 /* Runs one statement; `values` are texts, NULL for null. The rows stay readable until the
  * next statement. */
