@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "pipeline/machine.h"
+#include "pipeline/result_key.h"
 
 static const char source_topic[] = "weir.source.topic";
 static const char source_partition[] = "weir.source.partition";
@@ -413,23 +414,6 @@ enum status intake_commands(struct pipeline *pipeline)
 
 /* ---- out of the outbox ----------------------------------------------------------------- */
 
-static struct view key_of(const struct result *result)
-{
-    switch (result->kind) {
-    case RESULT_BATCH_JOB:
-    case RESULT_COMMAND_RESULT:
-        return result->id;
-    case RESULT_ALERT:
-    case RESULT_RECOMMENDATION:
-    case RESULT_ANALYTICS:
-    case RESULT_AUDIT:
-    case RESULT_NOTIFICATION:
-    case RESULT_KIND_COUNT:
-        return result->tenant_id;
-    }
-    return result->tenant_id;
-}
-
 /* Nothing is fetched meanwhile, but poll goes on: a member that does not poll is
  * thrown out of its group. */
 static void set_late(struct pipeline *pipeline, bool is_late)
@@ -447,7 +431,7 @@ enum status intake_encode(struct pipeline *pipeline)
         const struct result *result = outbox_at(pipeline->outbox, pipeline->outbox_next);
         struct failure failure = {0};
         struct byte_writer *value =
-            parcel_begin(pipeline->current, topic_of_result(result->kind), -1, key_of(result));
+            parcel_begin(pipeline->current, topic_of_result(result->kind), -1, result_key(result));
 
         if (codec_encode_result(pipeline->setup.codec, result, value, &failure) != STATUS_OK) {
             parcel_cancel(pipeline->current);

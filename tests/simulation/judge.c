@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "pipeline/machine.h"
+#include "pipeline/state.h"
 #include "simulation/world.h"
 
 enum { CHAIN_MAX = 65536 };
@@ -421,6 +422,40 @@ static void compare_results(struct judge *judge)
     free_list(&found);
 }
 
+/* Spoils one published result; false: there is none. */
+static bool spoil_result(struct world *world)
+{
+    for (int partition = 0; partition < PARTITIONS_MAX; partition++) {
+        struct log *log = &world->cluster.logs[TOPIC_AUDIT][partition];
+
+        for (int64_t i = 0; i < log->count; i++)
+            if (log->entries[i].state == ENTRY_VISIBLE) {
+                log->entries[i].value[0] ^= 1;
+                return true;
+            }
+    }
+    return false;
+}
+
+/* `weir state verify` must come to the same judgement, and notice one changed byte. */
+static void verify_state(struct world *world)
+{
+    struct door *door = door_open(&world->cluster, &(struct door_options){.number = 1000});
+    struct state_setup setup = {door_transport(door), world->config, world->codec};
+    struct state_report report;
+    struct failure failure;
+    bool may_have_more = world->options.guarantee != GUARANTEE_EXACTLY_ONCE;
+
+    if (state_verify(&setup, &report, &failure) != STATUS_OK)
+        world_fail(world, "state_verify: %s", failure.text);
+    else if (!report.is_whole || (report.differences > 0 && !may_have_more))
+        world_fail(world, "state_verify finds %" PRIu64 " differences", report.differences);
+    if (!may_have_more && spoil_result(world) &&
+        (state_verify(&setup, &report, &failure) != STATUS_OK || report.differences == 0))
+        world_fail(world, "state_verify does not notice a changed result");
+    door_close(door);
+}
+
 void world_judge(struct world *world)
 {
     struct judge judge = {.world = world,
@@ -450,4 +485,6 @@ void world_judge(struct world *world)
     outbox_destroy(judge.outbox);
     arena_destroy(judge.arena);
     free(chain);
+    if (!world->has_failed && world->seed % 4 == 0)
+        verify_state(world);
 }
