@@ -71,6 +71,23 @@ static enum status judge(struct client *client, const char *doing, rd_kafka_erro
     return status;
 }
 
+bool transaction_is_spent(const struct transaction *transaction)
+{
+    return rd_kafka_fatal_error(transaction->client->handle, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* A fatal error ends the producer, not the work: the broker has voided the transaction (it
+ * took too long, as in an outage or a long stop), so the state goes back and a new producer
+ * goes on. Were somebody else to own the partitions, the group would refuse our positions. */
+static enum status soften(const struct transaction *transaction, enum status status,
+                          struct failure *failure)
+{
+    if (status == STATUS_BROKEN && failure != NULL && failure->remedy == REMEDY_STOP &&
+        transaction_is_spent(transaction) && !client_is_hopeless(transaction->client, NULL))
+        failure->remedy = REMEDY_ROLL_BACK;
+    return status;
+}
+
 /* ---- the committer ---- */
 
 /* True when the step is to be done once more, after a pause. */
@@ -97,14 +114,14 @@ static enum status commit(struct transaction *transaction, struct failure *failu
         while (is_to_repeat(transaction, status));
     }
     if (status != STATUS_OK)
-        return status;
+        return soften(transaction, status, failure);
     /* Flushes, then commits. Resumable. -1 is the transaction's timeout; with a shorter one the
      * call could end with the outcome open. */
     do
         status = judge(client, "committing a transaction",
                        rd_kafka_commit_transaction(client->handle, -1), failure);
     while (is_to_repeat(transaction, status));
-    return status;
+    return soften(transaction, status, failure);
 }
 
 static void *run_committer(void *context)
@@ -279,7 +296,7 @@ void transaction_close(struct transaction *transaction)
     wait_for_committer(transaction, -1);
     set_job(transaction, JOB_QUIT);
     pthread_join(transaction->committer, NULL);
-    if (transaction->phase != PHASE_NONE) {
+    if (transaction->phase != PHASE_NONE && transaction->client->handle != NULL) {
         rd_kafka_error_t *error = rd_kafka_abort_transaction(transaction->client->handle, STEP_MS);
         if (error != NULL)
             rd_kafka_error_destroy(error); /* its timeout will void it */
@@ -312,7 +329,9 @@ enum status transaction_begin(struct transaction *transaction, struct failure *f
                                rd_kafka_begin_transaction(transaction->client->handle), failure);
     if (status == STATUS_OK)
         transaction->phase = PHASE_OPEN;
-    return status;
+    else if (transaction_is_spent(transaction))
+        transaction->phase = PHASE_VOID;
+    return soften(transaction, status, failure);
 }
 
 bool transaction_is_ending(const struct transaction *transaction)
@@ -379,7 +398,7 @@ enum status transaction_abort(struct transaction *transaction, struct failure *f
 {
     if (transaction->phase == PHASE_ENDING && transaction_wait(transaction, -1, NULL) == STATUS_OK)
         return STATUS_OK; /* it was committed after all */
-    if (transaction->phase == PHASE_NONE)
+    if (transaction->phase == PHASE_NONE || transaction_is_spent(transaction))
         return STATUS_OK;
     enum status status =
         judge(transaction->client, "voiding a transaction",
@@ -387,10 +406,25 @@ enum status transaction_abort(struct transaction *transaction, struct failure *f
     if (status == STATUS_AGAIN)
         return failure_set(failure, REMEDY_RETRY, "voiding a transaction: no answer yet");
     if (status != STATUS_OK)
-        return status;
+        return transaction_is_spent(transaction) ? STATUS_OK : status;
     metric_add(transaction->rollbacks, 1);
     transaction->phase = PHASE_NONE;
     /* It could have come to light only now that a record of it will never be taken; going round
      * again would end here again. */
     return client_is_hopeless(transaction->client, failure) ? STATUS_BROKEN : STATUS_OK;
+}
+
+enum status transaction_restart(struct transaction *transaction, struct failure *failure)
+{
+    enum status status =
+        judge(transaction->client, "starting transactions",
+              rd_kafka_init_transactions(transaction->client->handle, STEP_MS), failure);
+
+    if (status == STATUS_AGAIN)
+        return failure_set(failure, REMEDY_RETRY, "starting transactions: no answer yet");
+    if (status == STATUS_OK) {
+        metric_add(transaction->rollbacks, 1);
+        transaction->phase = PHASE_NONE;
+    }
+    return status;
 }

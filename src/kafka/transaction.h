@@ -46,4 +46,9 @@ enum status transaction_end(struct transaction *transaction, const struct positi
 enum status transaction_wait(struct transaction *transaction, int64_t timeout_ms,
                              struct failure *failure);
 enum status transaction_abort(struct transaction *transaction, struct failure *failure);
+
+/* A fatal error: nothing more can be done with the client's handle but to replace it. */
+bool transaction_is_spent(const struct transaction *transaction);
+/* With the new handle, between transactions. REMEDY_RETRY: no coordinator answers yet. */
+enum status transaction_restart(struct transaction *transaction, struct failure *failure);
 #endif

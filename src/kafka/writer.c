@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "kafka/client.h"
 #include "kafka/receipt.h"
 #include "kafka/transaction.h"
@@ -20,7 +21,9 @@ struct writer {
     struct client client;
     struct transaction *transaction; /* NULL: at-least-once */
     struct receipt *receipt;         /* NULL: transactional */
+    const struct kafka_setup *setup;
     bool is_transactional;
+    bool is_replacing; /* a new producer is about to start its transactions */
     atomic_bool is_closing;
     rd_kafka_topic_t *topics[TOPIC_COUNT]; /* those written to so far */
     int64_t commit_started_ns;             /* 0: none under way */
@@ -100,24 +103,45 @@ static void register_metrics(struct writer *writer, struct metric_registry *metr
                                          "Records that the broker did not take.", NULL);
 }
 
+static enum status open_producer(struct writer *writer, struct failure *failure)
+{
+    rd_kafka_conf_t *conf = client_configure(writer->setup->options, CLIENT_PRODUCER, NULL);
+
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    if (writer->is_transactional)
+        transaction_configure(writer->setup, conf);
+    else
+        client_set(conf, "message.timeout.ms", "0"); /* never give up */
+    return client_open(&writer->client, writer->setup->options, CLIENT_PRODUCER, conf,
+                       writer->setup->name, writer, failure);
+}
+
+static void close_producer(struct writer *writer)
+{
+    if (writer->client.handle != NULL) {
+        rd_kafka_purge(writer->client.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_poll(writer->client.handle, 0);
+    }
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        if (writer->topics[topic] != NULL)
+            rd_kafka_topic_destroy(writer->topics[topic]);
+        writer->topics[topic] = NULL;
+    }
+    client_close(&writer->client); /* reports may still come out of it */
+}
+
 enum status writer_open(const struct kafka_setup *setup, struct group *group, struct writer **out,
                         struct failure *failure)
 {
     struct writer *writer = calloc(1, sizeof *writer);
-    rd_kafka_conf_t *conf = client_configure(setup->options, CLIENT_PRODUCER, NULL);
     enum status status;
 
     if (writer == NULL)
         abort();
+    writer->setup = setup;
     writer->is_transactional = setup->is_transactional;
     register_metrics(writer, setup->metrics);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    if (setup->is_transactional)
-        transaction_configure(setup, conf);
-    else
-        client_set(conf, "message.timeout.ms", "0"); /* never give up */
-    status = client_open(&writer->client, setup->options, CLIENT_PRODUCER, conf, setup->name,
-                         writer, failure);
+    status = open_producer(writer, failure);
     if (status == STATUS_OK && group == NULL)
         status = client_wait_ready(&writer->client, setup, failure);
     if (status == STATUS_OK && setup->is_transactional)
@@ -138,16 +162,29 @@ void writer_close(struct writer *writer)
         return;
     atomic_store(&writer->is_closing, true);
     transaction_close(writer->transaction);
-    if (writer->client.handle != NULL) {
-        rd_kafka_purge(writer->client.handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_poll(writer->client.handle, 0);
-    }
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        if (writer->topics[topic] != NULL)
-            rd_kafka_topic_destroy(writer->topics[topic]);
-    client_close(&writer->client); /* reports may still come out of it */
+    close_producer(writer);
     receipt_destroy(writer->receipt);
     free(writer);
+}
+
+/* The dead producer's records are void, like the transaction that they were part of. */
+static enum status replace_producer(struct writer *writer, struct failure *failure)
+{
+    enum status status = STATUS_OK;
+
+    if (!writer->is_replacing) {
+        log_warn("kafka", "%s: a new producer takes over", writer->setup->name);
+        atomic_store(&writer->is_closing, true);
+        close_producer(writer);
+        status = open_producer(writer, failure);
+        atomic_store(&writer->is_closing, false);
+        writer->is_replacing = status == STATUS_OK;
+    }
+    if (status == STATUS_OK)
+        status = transaction_restart(writer->transaction, failure);
+    if (status == STATUS_OK)
+        writer->is_replacing = false;
+    return status;
 }
 
 /* ---- produce ---- */
@@ -243,7 +280,13 @@ static enum status fail_produce(struct writer *writer, enum topic topic, rd_kafk
         return transaction_begin(writer->transaction, failure); /* says so */
     }
     snprintf(doing, sizeof doing, "produce to %s", writer->client.names[topic]);
-    return client_fail(&writer->client, code, doing, NULL, failure);
+    client_fail(&writer->client, code, doing, NULL, failure);
+    if (writer->is_transactional && transaction_is_spent(writer->transaction)) {
+        transaction_set_void(writer->transaction);
+        if (failure != NULL)
+            failure->remedy = REMEDY_ROLL_BACK;
+    }
+    return STATUS_BROKEN;
 }
 
 enum status writer_produce(struct writer *writer, const struct outgoing *outgoing,
@@ -312,5 +355,13 @@ enum status writer_commit_wait(struct writer *writer, int64_t timeout_ms, struct
 
 enum status writer_abort(struct writer *writer, struct failure *failure)
 {
-    return writer->is_transactional ? transaction_abort(writer->transaction, failure) : STATUS_OK;
+    enum status status = STATUS_OK;
+
+    if (!writer->is_transactional)
+        return STATUS_OK;
+    if (!writer->is_replacing)
+        status = transaction_abort(writer->transaction, failure);
+    if (status == STATUS_OK && (writer->is_replacing || transaction_is_spent(writer->transaction)))
+        status = replace_producer(writer, failure);
+    return status;
 }
