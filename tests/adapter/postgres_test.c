@@ -597,6 +597,66 @@ static void a_lost_connection_is_made_again(void **state)
     world_close(&world);
 }
 
+static void a_lock_of_somebody_else_is_waited_out(void **state)
+{
+    struct world world;
+    struct result alert = make_alert("a-1", ALERT_OPEN, 1);
+    struct failure failure = {0};
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_ALERTS);
+    world.options.statement_timeout_ms = 200;
+    struct postgres *hasty = make_sink(&world, "weir-postgres");
+    struct delivery delivery = postgres_delivery(hasty);
+    open_at(&world, delivery, TOPIC_ALERTS);
+    add_item(&world, &alert, 0);
+    run_sql(&world, "BEGIN");
+    run_sql(&world, "LOCK TABLE alerts IN EXCLUSIVE MODE");
+    assert_int_equal(deliver(&world, delivery, 0, 1, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_RETRY);
+    run_sql(&world, "COMMIT");
+    assert_int_equal(deliver(&world, delivery, 0, 1, &failure), STATUS_OK);
+    assert_string_equal(ask(&world, "SELECT count(*) FROM alerts"), "1");
+    postgres_destroy(hasty);
+    world_close(&world);
+}
+
+static void a_transaction_is_of_bearable_size(void **state)
+{
+    enum { LETTERS = 40, LETTER_BYTES = 1 << 20 };
+    const struct dead_letter nothing = {0};
+    char *bytes = calloc(1, LETTER_BYTES);
+    struct failure failure = {0};
+    struct world world;
+    uint32_t turns = 0;
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_DEAD_LETTER);
+    for (uint32_t i = 0; i < LETTERS; i++)
+        world.items[i] = (struct delivery_item){
+            .record = {.topic = TOPIC_DEAD_LETTER,
+                       .offset = i,
+                       .timestamp_ms = 1,
+                       .value = {bytes, LETTER_BYTES}},
+            .dead_letter = &nothing,
+        };
+    for (uint32_t taken = 0; taken < LETTERS; turns++) {
+        struct delivery_turn turn = {
+            .items = world.items + taken, .count = LETTERS - taken, .outbox = world.outbox};
+
+        if (world.delivery.door->deliver(world.delivery.context, &turn, &failure) != STATUS_OK)
+            fail_msg("%s", failure.text);
+        assert_in_range(turn.taken, 1, 16);
+        taken += turn.taken;
+    }
+    assert_int_equal(turns, 3);
+    assert_string_equal(ask(&world, "SELECT sum(length(value)) FROM dead_letters"), "41943040");
+    world_close(&world);
+    free(bytes);
+}
+
 /* A server that accepts and says nothing is given up in time. */
 static void silence_is_not_waited_for(void **state)
 {
@@ -653,6 +713,8 @@ int main(void)
         cmocka_unit_test(dead_letters_keep_their_bytes),
         cmocka_unit_test(batches_equal_single_records),
         cmocka_unit_test(a_lost_connection_is_made_again),
+        cmocka_unit_test(a_lock_of_somebody_else_is_waited_out),
+        cmocka_unit_test(a_transaction_is_of_bearable_size),
         cmocka_unit_test(silence_is_not_waited_for),
         cmocka_unit_test(a_broken_url_is_told_without_quoting_it),
     };

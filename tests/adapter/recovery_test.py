@@ -2,7 +2,7 @@
 """Crashes, outages and moves: nothing is lost, and with exactly-once nothing is doubled."""
 import collections
 import json
-import os
+import signal
 import threading
 import unittest
 
@@ -112,6 +112,27 @@ class Recovery(WorldTest):
         load.stop()
         self.check_published_once(self.check_final(load.count))
         self.assertEqual(first.stop(), 0)
+
+    def test_stopped_process_comes_back(self):
+        """Frozen beyond the session and its transaction: another takes over, and when it wakes
+        nothing that it still holds may be published."""
+        settings = self.config(processing=["snapshot.interval_ms: 1s"])
+        self.create_topics(settings)
+        first = self.weir(settings)
+        first.wait_ready()
+        load = Load(self.topic("auth-events"))
+        wait_until(lambda: first.metric("weir_events_total") > 500, "progress")
+        first.process.send_signal(signal.SIGSTOP)
+        second = self.weir(self.config_beside(settings), name="second")
+        wait_until(lambda: second.metric("weir_events_total") > 500, "the second takes over", 90)
+        first.process.send_signal(signal.SIGCONT)
+        before = first.metric("weir_events_total")
+        wait_until(lambda: first.metric("weir_events_total") > before + 200, "the first is back",
+                   90)
+        load.stop()
+        self.check_published_once(self.check_final(load.count))
+        self.assertEqual(first.stop(), 0)
+        self.assertEqual(second.stop(), 0)
 
     def config_beside(self, settings):
         """The same group, another port."""
