@@ -13,7 +13,7 @@
 #include "sink/postgres_table.h"
 #include "sink/postgres_text.h"
 
-enum { TABLE_COUNT_MAX = 16 };
+enum { TABLE_COUNT_MAX = 16, TRANSACTION_BYTES_MAX = 16 * 1024 * 1024 };
 
 struct postgres {
     struct postgres_setup setup;
@@ -388,11 +388,26 @@ static enum status rehearse(struct postgres *postgres, const struct delivery_tur
     return STATUS_AGAIN;
 }
 
-static enum status deliver_postgres(void *context, struct delivery_turn *turn,
+/* So many items from the front that one transaction stays of a bearable size; at least one. */
+static uint32_t fitting_count(const struct delivery_turn *turn)
+{
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < turn->count; i++) {
+        bytes += (size_t)turn->items[i].record.key.size + turn->items[i].record.value.size;
+        if (bytes > TRANSACTION_BYTES_MAX && i > 0)
+            return i;
+    }
+    return turn->count;
+}
+
+static enum status deliver_postgres(void *context, struct delivery_turn *offered,
                                     struct failure *failure)
 {
     struct postgres *postgres = context;
     enum status status = connect_ready(postgres, failure);
+    const struct delivery_turn fitting = {.items = offered->items, .count = fitting_count(offered)};
+    const struct delivery_turn *turn = &fitting;
     uint32_t moved;
 
     if (status != STATUS_OK)
@@ -403,7 +418,7 @@ static enum status deliver_postgres(void *context, struct delivery_turn *turn,
         for (uint32_t i = 0; i < postgres->position_count; i++)
             if (postgres->pending[i].offset != POSITION_NONE)
                 postgres->stored[i].offset = postgres->pending[i].offset;
-        turn->taken = turn->count;
+        offered->taken = turn->count;
         return STATUS_OK;
     }
     roll_back(postgres);

@@ -441,8 +441,11 @@ static enum status send_letters(struct sink_runner *runner, struct failure *fail
     while (runner->letters_sent < batch->decoded) {
         const struct delivery_item *item = &batch->items[runner->letters_sent];
 
-        /* A dead letter that cannot be stored is in the dead-letter topic already. */
-        if (item_is_refused(item) && item->record.topic != TOPIC_DEAD_LETTER) {
+        if (item_is_refused(item) && item->record.topic == TOPIC_DEAD_LETTER)
+            /* It is in the dead-letter topic already, and would come back for ever. */
+            log_error("sink", "%s: a dead letter is refused: %s", name_of(runner),
+                      item->refusal.reason);
+        else if (item_is_refused(item)) {
             enum status status = produce_letter(runner, item, failure);
 
             if (status == STATUS_FULL || status == STATUS_AGAIN)
