@@ -47,6 +47,14 @@ static const struct option options[] = {
      .least = 1000,
      .most = 7 * (int64_t)DAY_MS,
      .purpose = "A topic silent for so long no longer holds back rules that read several topics."},
+    {.name = "idle.unseen",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(idle_unseen_ms),
+     .preset = "10s",
+     .least = 1000,
+     .most = 7 * (int64_t)DAY_MS,
+     .purpose = "The same for a topic of which nothing has come yet in this partition: many shops "
+                "never write some of them."},
     {.name = "memory.bytes_max",
      .type = OPTION_BYTES,
      .offset = AT(memory_bytes_max),
@@ -266,6 +274,7 @@ uint64_t engine_config_digest(const struct engine_config *config)
     }
     digest = hash_mix(digest, (uint64_t)config->options.future_max_ms);
     digest = hash_mix(digest, (uint64_t)config->options.idle_after_ms);
+    digest = hash_mix(digest, (uint64_t)config->options.idle_unseen_ms);
     digest = tenant_digest(config->tenants, digest);
     digest = currency_digest(config->currencies, digest);
     for (uint32_t i = 0; i < ROOM_COUNT; i++)

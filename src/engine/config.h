@@ -21,6 +21,7 @@ struct engine_options {
     int64_t late; /* enum late_policy */
     int64_t future_max_ms;
     int64_t idle_after_ms;
+    int64_t idle_unseen_ms;
     int64_t memory_bytes_max;
     const struct tree *deduplicate;
     int64_t deduplicate_bytes_max;

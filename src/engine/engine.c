@@ -285,6 +285,16 @@ static void pass_time(struct engine *engine, int64_t now_ms)
     engine->future_limit_ms = now_ms + engine->config->options.future_max_ms;
 }
 
+static bool is_idle(const struct engine *engine, int kind)
+{
+    const struct state *state = &engine->state;
+    int64_t silence_ms = state->awake_ms - state->last_arrival_ms[kind];
+
+    return silence_ms > (state->watermark_ms[kind] == INT64_MIN
+                             ? engine->config->options.idle_unseen_ms
+                             : engine->config->options.idle_after_ms);
+}
+
 void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
 {
     struct state *state = &engine->state;
@@ -295,7 +305,7 @@ void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
         return;
     pass_time(engine, now_ms);
     for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
-        if (state->awake_ms - state->last_arrival_ms[kind] > engine->config->options.idle_after_ms)
+        if (is_idle(engine, kind))
             state->idle_kinds |= 1u << kind;
     if (state->idle_kinds != idle_kinds) {
         derive_holding(engine);
