@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -435,7 +436,7 @@ enum codec_error codec_finish_event(enum event_kind kind, struct event *event,
     if (view_is_absent(event->request.customer_id) && event->request.customer_ids.count == 0) {
         reason_set(reason, CODEC_ERROR_MISSING, NULL, 0,
                    "customer_id: required, but missing: expected it or customer_ids");
-        strcpy(reason->field, "customer_id");
+        snprintf(reason->field, sizeof reason->field, "customer_id");
         return reason->error;
     }
     if (event->request.count == 0)

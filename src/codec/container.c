@@ -357,7 +357,7 @@ static enum status unpack_block(struct codec_container *container, struct view p
 
 static enum status next_block(struct codec_container *container, struct failure *failure)
 {
-    struct view packed;
+    struct view packed = {NULL, 0};
     int64_t count;
     enum status status = take_long(container, &count, failure);
 

@@ -442,7 +442,7 @@ static struct reading read_bool(struct scan *scan, const char *at, const struct 
 static struct reading read_choice(struct scan *scan, const char *at,
                                   const struct layout_field *field, int64_t *to)
 {
-    struct view name;
+    struct view name = {NULL, 0};
 
     if (first_of(at, scan->end) != '"')
         return wrong_type(scan, at, field);
@@ -616,7 +616,7 @@ static struct reading read_pairs(struct scan *scan, const char *at,
     if (first_of(at, scan->end) == '}')
         return ended(at + 1, VALUE_GOOD);
     for (;;) {
-        struct pair pair;
+        struct pair pair = {{NULL, 0}, {NULL, 0}};
         const char *const name_at = skip_space(at, scan->end);
         at = scan_name(scan, name_at, &pair.name);
         if (at != NULL)

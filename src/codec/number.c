@@ -15,7 +15,7 @@
 
 #include "base/tree.h"
 
-enum { DIGITS_MAX = 19, FIVES_MAX = 27, EXPONENT_LIMIT = 100000 };
+enum { DIGITS_MAX = 19, FIVES_MAX = 27, EXPONENT_LIMIT = 100000, PLACES_LIMIT = 1000000 };
 
 static const uint64_t fives[FIVES_MAX + 1] = {
     UINT64_C(1),
@@ -147,7 +147,7 @@ const char *number_scan(const char *at, const char *end, struct number *number)
         if (at == fraction)
             return NULL;
         const int64_t places = (at - fraction) - (run.dropped - dropped);
-        exponent -= places < 10 * EXPONENT_LIMIT ? (int32_t)places : 10 * EXPONENT_LIMIT;
+        exponent -= places < PLACES_LIMIT ? (int32_t)places : PLACES_LIMIT;
     }
     if (at < end && (*at | 0x20) == 'e') {
         int32_t power = 0;

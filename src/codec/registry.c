@@ -217,7 +217,7 @@ static long request(struct registry *registry, const char *path, struct view bod
     if (code == CURLE_OK)
         curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &http_status);
     else if (error_text[0] == '\0')
-        strcpy(error_text, curl_easy_strerror(code));
+        snprintf(error_text, CURL_ERROR_SIZE, "%s", curl_easy_strerror(code));
     /* The handle keeps a pointer to what is about to go. */
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
