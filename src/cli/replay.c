@@ -204,7 +204,8 @@ static bool is_expected(const struct replay *replay, enum event_kind kind)
 
 static void write_out(struct replay *replay)
 {
-    fwrite(replay->output.data, 1, replay->output.size, stdout);
+    if (replay->output.size > 0)
+        fwrite(replay->output.data, 1, replay->output.size, stdout);
     byte_writer_reset(&replay->output);
 }
 
