@@ -71,9 +71,9 @@ static void score_by_popularity(struct ranking *ranking)
         const float *popularity =
             ranking->market->products[ranking->candidates[i].product].popularity;
         ranking->scores[i] =
-            (popularity[HALF_LIFE_3] * ranking->fade[HALF_LIFE_3]) / ranking->most[HALF_LIFE_3] +
-            .05f * (popularity[HALF_LIFE_14] * ranking->fade[HALF_LIFE_14]) /
-                ranking->most[HALF_LIFE_14];
+            popularity[HALF_LIFE_3] * ranking->fade[HALF_LIFE_3] * ranking->parts[HALF_LIFE_3] +
+            .05f * popularity[HALF_LIFE_14] * ranking->fade[HALF_LIFE_14] *
+                ranking->parts[HALF_LIFE_14];
     }
 }
 
@@ -82,7 +82,7 @@ static void favour_context(struct ranking *ranking)
 {
     for (uint32_t i = 0; i < ranking->count; i++) {
         const float *signals = (const float *)&ranking->signals[ranking->candidates[i].product];
-        ranking->scores[i] *= .02f + signals[SIGNAL_LAST] / ranking->signal_most[SIGNAL_LAST];
+        ranking->scores[i] *= .02f + signals[SIGNAL_LAST] * ranking->signal_parts[SIGNAL_LAST];
     }
 }
 
@@ -92,12 +92,12 @@ static void weigh_companion(const struct ranking *ranking, struct pick *pick, ui
                             float fondness, float *most)
 {
     const struct product *product = &ranking->market->products[source];
-    const struct neighbour *neighbour = neighbours_find(&product->neighbours, pick->product);
+    uint64_t neighbour = neighbours_find(&product->neighbours, pick->product);
 
-    if (neighbour == NULL || source == pick->product)
+    if (neighbour == 0 || source == pick->product)
         return;
-    float weight = fondness * (neighbour->together * product->from_together +
-                               neighbour->next * product->from_next);
+    float weight = fondness * ((float)neighbour_together(neighbour) * product->from_together +
+                               (float)neighbour_next(neighbour) * product->from_next);
     if (weight > *most) {
         *most = weight;
         pick->companion = source;
@@ -108,18 +108,15 @@ static void weigh_companion(const struct ranking *ranking, struct pick *pick, ui
  * for it. */
 static void find_companion(const struct ranking *ranking, struct pick *pick)
 {
-    const struct customer *customer = ranking->customer;
     float most = 0;
 
     if (pick->habit != NULL && pick->habit->count > 0)
         return;
     for (uint32_t i = 0; i < ranking->context_count; i++)
         weigh_companion(ranking, pick, ranking->context[i], 1, &most);
-    if (ranking->context_count > 0 || customer == NULL)
-        return;
-    for (uint32_t i = 0; i < customer->habit_count; i++)
-        weigh_companion(ranking, pick, customer->habits[i].product,
-                        ranking_fondness(ranking, &customer->habits[i]), &most);
+    for (uint32_t i = 0; ranking->context_count == 0 && i < ranking->source_count; i++)
+        weigh_companion(ranking, pick, ranking->sources[i].product, ranking->sources[i].fondness,
+                        &most);
 }
 
 static struct view reason_of(const struct pick *pick, struct arena *arena)

@@ -28,6 +28,7 @@ struct facts {
     float orders;
     float silence; /* since the last order */
     float log_silence;
+    float log_hours;   /* the same in hours */
     float log_loyalty; /* how often it buys again what it bought */
     float log_basket;  /* products in an order */
 
@@ -72,7 +73,11 @@ struct facts {
     ROW(FORMULA, k->formula)                                                                       \
     ROW(FONDNESS_LOG, quick_log(k->fondness + .003f) / 3.0f)                                       \
     ROW(AGAIN, k->count > 1.0f ? 1.0f : 0.0f)                                                      \
-    ROW(QUANTITY_EACH, quick_log(1.0f + k->quantity / k->count) / 5.0f)
+    ROW(QUANTITY_EACH, quick_log(1.0f + k->quantity / k->count) / 5.0f)                            \
+    ROW(SILENCE_HOURS, k->log_hours)                                                               \
+    ROW(HOURS_IN_LAST_ORDER, k->days < k->silence + .01f ? k->log_hours : 0.0f)                    \
+    ROW(POPULAR_PART_3, k->part_3)                                                                 \
+    ROW(ORDERS, k->log_orders)
 
 #define FRESH_FEATURES(ROW)                                                                        \
     ROW(POPULAR_3, k->log_3)                                                                       \
@@ -94,7 +99,11 @@ struct facts {
     ROW(POPULAR_AND_NEXT, 3.0f * k->log_14 * k->log_next)                                          \
     ROW(NEXT_AND_TOGETHER, k->log_next * k->log_together)                                          \
     ROW(FORMULA_LOG, k->log_formula)                                                               \
-    ROW(LOOKED_AT, sqrtf(k->fondness))
+    ROW(LOOKED_AT, sqrtf(k->fondness))                                                             \
+    ROW(SILENCE, k->log_silence)                                                                   \
+    ROW(SILENCE_HOURS, k->log_hours)                                                               \
+    ROW(LOYALTY, k->log_loyalty)                                                                   \
+    ROW(BASKET, k->log_basket)
 
 #define FEATURE_NUMBER_OWNED(name, value) OWNED_##name,
 #define FEATURE_NUMBER_FRESH(name, value) FRESH_##name,

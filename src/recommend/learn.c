@@ -132,7 +132,7 @@ static void learn_products(struct recommend *recommend, struct market *market, i
     }
     for (uint32_t i = 0; i < pair_count; i++)
         product_meet(&recommend->store, market, basket->products[i], basket->products, pair_count,
-                     1, 0);
+                     NEIGHBOUR_TOGETHER);
 }
 
 static void learn_sequence(struct recommend *recommend, struct market *market,
@@ -145,7 +145,7 @@ static void learn_sequence(struct recommend *recommend, struct market *market,
         market->products[customer->basket[i]].sources += 1;
         product_rescale(market, customer->basket[i]);
         product_meet(&recommend->store, market, customer->basket[i], basket->products, pair_count,
-                     0, 1);
+                     NEIGHBOUR_NEXT);
     }
 }
 

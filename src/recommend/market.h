@@ -205,9 +205,9 @@ uint32_t product_add(struct store *store, struct market *market, struct view id)
 void product_rebuild_tops(struct market *market);
 /* What the product holds, not its number. */
 void product_free(struct store *store, struct market *market, uint32_t number);
-/* Adds weights to the product's neighbours, on the market's account. */
+/* Counts the product's neighbours, on the market's account. */
 void product_meet(struct store *store, struct market *market, uint32_t number,
-                  const uint32_t *others, uint32_t other_count, float together, float next);
+                  const uint32_t *others, uint32_t other_count, enum neighbour_count what);
 
 /* 0: unknown. */
 uint32_t customer_find(const struct store *store, const struct market *market, struct view id);

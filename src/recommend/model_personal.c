@@ -14,7 +14,7 @@ static void score(const void *model, struct ranking *ranking, bool is_fresh_only
         float popularity = ranking->market->products[candidate->product].popularity[HALF_LIFE_14] *
                            ranking->fade[HALF_LIFE_14];
         float count = candidate->habit != NULL ? candidate->habit->count : 0;
-        ranking->scores[i] = count / orders + .001f * popularity / ranking->most[HALF_LIFE_14];
+        ranking->scores[i] = count / orders + .001f * popularity * ranking->parts[HALF_LIFE_14];
     }
 }
 

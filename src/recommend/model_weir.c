@@ -10,7 +10,9 @@
  * lists that leave out what was bought. Before an order is learnt its products are looked
  * up among the candidates, and both networks move towards a softmax that gives them the
  * whole of the probability (Cao et al., "Learning to Rank: From Pairwise Approach to
- * Listwise Approach", 2007), by AdaGrad (Duchi et al., 2011). Three of four candidates that
+ * Listwise Approach", 2007), by AdaGrad (Duchi et al., 2011). Lists are made
+ * with a running average of the weights, which is calmer than the weights themselves
+ * (Polyak and Juditsky, 1992). Three of four candidates that
  * were not bought are passed over, and the fourth counts for all four.
  *
  * The linear part starts at the closed formula, so the first list is as good as that one;
@@ -31,6 +33,7 @@ enum { UNIT_COUNT = 16, UNIT_QUADS = UNIT_COUNT / 4, THINNING = 4 };
 static const float leak = .1f;
 static const float linear_rate = .05f;
 static const float hidden_rate = .1f;
+static const float average_rate = .02f;
 static const float formula_start = 3.0f;
 
 /* Feature by feature, the weights to all units lie together. */
@@ -50,6 +53,7 @@ struct network {
 };
 
 struct learner {
+    struct network average; /* what lists are made with */
     struct network weights;
     struct network history; /* sums of squared gradients */
 };
@@ -90,6 +94,7 @@ static void start_learner(struct learner *learner, uint32_t seed)
         ((float *)network->out)[unit] = .1f * number_for(unit, seed);
     ((float *)network->owned.linear)[OWNED_FORMULA_LOG] = formula_start;
     ((float *)network->fresh.linear)[FRESH_FORMULA_LOG] = formula_start;
+    learner->average = *network;
 }
 
 static void *open_model(struct store *store, struct market *market)
@@ -166,7 +171,7 @@ static void turn_into_chances(float *scores, uint32_t first, uint32_t count)
 static void score(const void *model, struct ranking *ranking, bool is_fresh_only)
 {
     const struct weir *weir = model;
-    const struct network *network = is_fresh_only ? &weir->fresh.weights : &weir->all.weights;
+    const struct network *network = is_fresh_only ? &weir->fresh.average : &weir->all.average;
     uint32_t first = is_fresh_only ? ranking->owned_count : 0;
     quad units[UNIT_QUADS];
 
@@ -213,6 +218,15 @@ static void step(quad *values, quad *histories, const quad *gradients, uint32_t 
     }
 }
 
+static void follow(struct network *average, const struct network *weights)
+{
+    quad *to = (quad *)average;
+    const quad *from = (const quad *)weights;
+
+    for (size_t i = 0; i < sizeof *average / sizeof *to; i++)
+        to[i] += (from[i] - to[i]) * quad_of(average_rate);
+}
+
 static void step_all(struct learner *learner, const struct network *gradient)
 {
     struct network *weights = &learner->weights, *history = &learner->history;
@@ -226,6 +240,7 @@ static void step_all(struct learner *learner, const struct network *gradient)
     step(&weights->fresh.hidden[0][0], &history->fresh.hidden[0][0], &gradient->fresh.hidden[0][0],
          FRESH_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
     step(weights->out, history->out, gradient->out, UNIT_QUADS, hidden_rate, 1e-4f);
+    follow(&learner->average, weights);
 }
 
 /* ---- a lesson ---- */

@@ -5,157 +5,237 @@
 
 #include "recommend/choose.h"
 
-enum { SLOTS_LEAST = 16 };
+/* In an index word the place takes 11 bits; 5 bits of the hash spare most looks at entries
+ * of other products. */
+enum {
+    PLACE_BITS = 11,
+    PLACE_MASK = (1 << PLACE_BITS) - 1,
+    COUNT_MAX = 0xFFFF,
+    WEIGHT_STEPS = 256
+};
 
-static uint32_t home_of(const struct neighbours *row, uint32_t product)
+#define TOGETHER_ONE (UINT64_C(1) << 32)
+#define NEXT_ONE (UINT64_C(1) << 48)
+
+static uint32_t hash_of(uint32_t number)
 {
-    uint32_t mixed = product * UINT32_C(0x9E3779B1);
+    uint32_t hash = number * UINT32_C(0x9E3779B1);
 
-    return (mixed >> 15) & (row->slot_count - 1);
+    return hash ^ (hash >> 15);
 }
 
-static struct neighbour *find_slot(const struct neighbours *row, uint32_t product)
+static uint16_t tag_of(uint32_t hash)
 {
-    uint32_t mask = row->slot_count - 1;
-    uint32_t at = home_of(row, product);
+    return (uint16_t)(hash >> 27 << PLACE_BITS);
+}
 
-    while (row->slots[at].product != product && row->slots[at].product != 0)
+static uint32_t capacity_of(uint32_t slot_count)
+{
+    return slot_count / 4 * 3;
+}
+
+/* The slot of the product, or the empty one where it would be. */
+static uint32_t find_slot(const struct neighbours *row, uint32_t number, uint32_t hash)
+{
+    uint32_t mask = row->slot_count - 1u, at = hash & mask;
+    uint16_t tag = tag_of(hash), word;
+
+    while ((word = row->index[at]) != 0) {
+        if ((word & ~PLACE_MASK) == tag &&
+            neighbour_number(row->entries[(word & PLACE_MASK) - 1]) == number)
+            break;
         at = (at + 1) & mask;
-    return &row->slots[at];
+    }
+    return at;
+}
+
+static void fill_index(struct neighbours *row)
+{
+    uint32_t mask = row->slot_count - 1u;
+
+    memset(row->index, 0, row->slot_count * sizeof *row->index);
+    for (uint32_t place = 0; place < row->count; place++) {
+        uint32_t hash = hash_of(neighbour_number(row->entries[place])), at = hash & mask;
+        while (row->index[at] != 0)
+            at = (at + 1) & mask;
+        row->index[at] = (uint16_t)((place + 1) | tag_of(hash));
+    }
 }
 
 void neighbours_reserve(struct neighbours *row, struct blocks *blocks, uint32_t slot_count)
 {
-    assert(slot_count > 0 && (slot_count & (slot_count - 1)) == 0);
-    row->slots = blocks_take(blocks, neighbours_bytes(slot_count));
-    memset(row->slots, 0, neighbours_bytes(slot_count));
-    row->slot_count = slot_count;
+    assert(slot_count >= NEIGHBOURS_SLOTS_LEAST && slot_count <= NEIGHBOURS_SLOTS_MAX &&
+           (slot_count & (slot_count - 1)) == 0);
+    row->entries = blocks_take(blocks, neighbours_bytes(slot_count));
+    row->index = (uint16_t *)(row->entries + capacity_of(slot_count));
+    row->slot_count = (uint16_t)slot_count;
+    memset(row->index, 0, slot_count * sizeof *row->index);
 }
 
 static void grow(struct neighbours *row, struct blocks *blocks)
 {
-    struct neighbour *old = row->slots;
-    uint32_t old_count = row->slot_count;
+    struct neighbours old = *row;
 
-    neighbours_reserve(row, blocks, old_count == 0 ? SLOTS_LEAST : old_count * 2);
-    for (uint32_t at = 0; at < old_count; at++)
-        if (old[at].product != 0)
-            *find_slot(row, old[at].product) = old[at];
-    if (old != NULL)
-        blocks_give(blocks, old, neighbours_bytes(old_count));
+    neighbours_reserve(row, blocks,
+                       old.slot_count == 0 ? NEIGHBOURS_SLOTS_LEAST : old.slot_count * 2u);
+    if (old.entries == NULL)
+        return;
+    memcpy(row->entries, old.entries, old.count * sizeof *old.entries);
+    blocks_give(blocks, old.entries, neighbours_bytes(old.slot_count));
+    fill_index(row);
 }
 
-static float weight_of(const struct neighbour *neighbour)
+/* ---- purging ---- */
+
+/* Rounded up: what is missed must not be told too low. */
+static uint64_t missed_code(uint32_t value)
 {
-    return neighbour->missed + neighbour->together + neighbour->next;
+    if (value < 16)
+        return value;
+    uint32_t shift = 27u - (uint32_t)__builtin_clz(value);
+    uint32_t mantissa = (value + (1u << shift) - 1) >> shift;
+    if (mantissa == 32) {
+        mantissa = 16;
+        shift++;
+    }
+    return shift > 14 ? 255 : (shift + 1) << 4 | (mantissa - 16);
 }
 
-/* Puts `kept` back into an empty row. */
-static void refill(struct neighbours *row, const struct neighbour *kept, uint32_t count)
+static uint32_t weight_of(uint64_t entry)
 {
-    memset(row->slots, 0, neighbours_bytes(row->slot_count));
-    for (uint32_t i = 0; i < count; i++)
-        *find_slot(row, kept[i].product) = kept[i];
-    row->count = count;
+    return neighbour_missed(entry) + neighbour_together(entry) + neighbour_next(entry);
+}
+
+/* The weight that the `drop` lightest do not exceed; *ties of them weigh as much. Nearly all
+ * are light, so counting by weight finds it; else they are put in order. */
+static uint32_t find_limit(const struct neighbours *row, uint32_t drop, uint32_t *ties)
+{
+    uint32_t steps[WEIGHT_STEPS] = {0}, below = 0, step = 0;
+    float weights[NEIGHBOURS_MAX]; /* whole numbers far below 2^24: exact */
+
+    for (uint32_t i = 0; i < row->count; i++) {
+        uint32_t weight = weight_of(row->entries[i]);
+        uint32_t above = weight > row->floor ? weight - row->floor : 0;
+        steps[above < WEIGHT_STEPS ? above : WEIGHT_STEPS - 1]++;
+        weights[i] = (float)weight;
+    }
+    while (step < WEIGHT_STEPS - 1 && below + steps[step] < drop)
+        below += steps[step++];
+    if (step < WEIGHT_STEPS - 1) {
+        *ties = drop - below;
+        return row->floor + step;
+    }
+    float limit = choose_nth(weights, row->count, drop - 1);
+    *ties = 0;
+    for (uint32_t i = 0; i < drop; i++)
+        *ties += weights[i] == limit;
+    return (uint32_t)limit;
 }
 
 /* Those that weigh exactly as much as the heaviest one dropped stay as far as there is
- * room: dropping them would be allowed, keeping them costs nothing. */
+ * room, the newer ones: dropping them would be allowed, keeping them costs nothing. */
 static void purge(struct neighbours *row)
 {
-    static const uint32_t drop_share = 4;
-    float weights[NEIGHBOURS_MAX];
-    struct neighbour kept[NEIGHBOURS_MAX];
-    uint32_t drop = row->count / drop_share, count = 0, kept_count = 0, ties;
+    uint32_t ties, kept = 0;
+    uint32_t limit = find_limit(row, row->count / 3u, &ties);
 
-    for (uint32_t at = 0; at < row->slot_count; at++)
-        if (row->slots[at].product != 0)
-            weights[count++] = weight_of(&row->slots[at]);
-    assert(count == row->count && drop > 0);
-    float limit = choose_nth(weights, count, drop - 1);
-    /* choose_nth leaves nothing above the limit before it. */
-    ties = 0;
-    for (uint32_t i = 0; i < drop; i++)
-        ties += weights[i] == limit;
-    for (uint32_t at = 0; at < row->slot_count; at++) {
-        const struct neighbour *slot = &row->slots[at];
-        if (slot->product == 0 || weight_of(slot) < limit)
-            continue;
-        if (weight_of(slot) == limit && ties > 0) {
-            ties--;
-            continue;
-        }
-        kept[kept_count++] = *slot;
+    for (uint32_t i = 0; i < row->count; i++) {
+        uint32_t weight = weight_of(row->entries[i]);
+        if (weight > limit || (weight == limit && ties == 0))
+            row->entries[kept++] = row->entries[i];
+        else
+            ties -= weight == limit;
     }
-    row->floor = limit > row->floor ? limit : row->floor;
-    refill(row, kept, kept_count);
+    row->count = (uint16_t)kept;
+    row->floor = limit;
+    fill_index(row);
 }
 
-static void add_one(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
-                    uint32_t product, float together, float next)
-{
-    struct neighbour *slot = find_slot(row, product);
+/* ---- counting ---- */
 
-    if (slot->product == 0) {
-        if (row->count >= count_max) {
-            purge(row);
-            slot = find_slot(row, product);
-        } else if ((row->count + 1) * 4 > row->slot_count * 3) {
-            grow(row, blocks);
-            slot = find_slot(row, product);
-        }
-        *slot = (struct neighbour){.product = product, .missed = row->floor};
-        row->count++;
+static void add_entry(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
+                      uint32_t number, uint32_t hash, uint32_t at, uint64_t one)
+{
+    if (row->count >= count_max) {
+        purge(row);
+        at = find_slot(row, number, hash);
+    } else if (row->count == capacity_of(row->slot_count)) {
+        grow(row, blocks);
+        at = find_slot(row, number, hash);
     }
-    slot->together += together;
-    slot->next += next;
+    row->entries[row->count] = number | missed_code(row->floor) << 24 | one;
+    row->index[at] = (uint16_t)(++row->count | tag_of(hash));
+}
+
+static void count_one(uint64_t *entry, enum neighbour_count what)
+{
+    if (what == NEIGHBOUR_TOGETHER)
+        *entry += neighbour_together(*entry) < COUNT_MAX ? TOGETHER_ONE : 0;
+    else
+        *entry += neighbour_next(*entry) < COUNT_MAX ? NEXT_ONE : 0;
 }
 
 void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
-                    uint32_t self, const uint32_t *products, uint32_t product_count, float together,
-                    float next)
+                    uint32_t self, const uint32_t *numbers, uint32_t number_count,
+                    enum neighbour_count what)
 {
-    assert(count_max >= 4 && count_max <= NEIGHBOURS_MAX);
+    assert(count_max >= 3 && count_max <= NEIGHBOURS_MAX);
     if (row->slot_count == 0)
         grow(row, blocks);
-    /* The slots lie all over the row: ask for them all before the first is needed. */
-    for (uint32_t i = 0; i < product_count; i++)
-        __builtin_prefetch(&row->slots[home_of(row, products[i])], 1);
-    for (uint32_t i = 0; i < product_count; i++) {
-        if (products[i] == self)
+    for (uint32_t i = 0; i < number_count; i++) {
+        if (numbers[i] == self)
             continue;
-        add_one(row, blocks, count_max, products[i], together, next);
-        row->total += together + next;
+        uint32_t hash = hash_of(numbers[i]);
+        uint32_t at = find_slot(row, numbers[i], hash);
+        if (row->index[at] == 0)
+            add_entry(row, blocks, count_max, numbers[i], hash, at,
+                      what == NEIGHBOUR_TOGETHER ? TOGETHER_ONE : NEXT_ONE);
+        else
+            count_one(&row->entries[(row->index[at] & PLACE_MASK) - 1], what);
+        row->total++;
     }
 }
 
-const struct neighbour *neighbours_find(const struct neighbours *row, uint32_t product)
+uint64_t neighbours_find(const struct neighbours *row, uint32_t number)
 {
     if (row->slot_count == 0)
-        return NULL;
-    const struct neighbour *slot = find_slot(row, product);
-    return slot->product != 0 ? slot : NULL;
+        return 0;
+    uint16_t word = row->index[find_slot(row, number, hash_of(number))];
+    return word != 0 ? row->entries[(word & PLACE_MASK) - 1] : 0;
+}
+
+bool neighbours_append(struct neighbours *row, uint64_t entry)
+{
+    uint32_t number = neighbour_number(entry), hash = hash_of(number);
+
+    if (row->slot_count == 0 || row->count == capacity_of(row->slot_count) || number == 0)
+        return false;
+    uint32_t at = find_slot(row, number, hash);
+    if (row->index[at] != 0)
+        return false;
+    row->entries[row->count] = entry;
+    row->index[at] = (uint16_t)(++row->count | tag_of(hash));
+    return true;
 }
 
 void neighbours_renumber(struct neighbours *row, const uint32_t *numbers)
 {
-    struct neighbour kept[NEIGHBOURS_MAX];
-    uint32_t count = 0;
+    uint32_t kept = 0;
 
-    for (uint32_t at = 0; at < row->slot_count; at++) {
-        uint32_t number = numbers[row->slots[at].product];
-        if (row->slots[at].product == 0 || number == 0)
-            continue;
-        kept[count] = row->slots[at];
-        kept[count++].product = number;
+    if (row->slot_count == 0)
+        return;
+    for (uint32_t i = 0; i < row->count; i++) {
+        uint64_t number = numbers[neighbour_number(row->entries[i])];
+        if (number != 0)
+            row->entries[kept++] = (row->entries[i] & ~(uint64_t)NEIGHBOUR_NUMBER_MAX) | number;
     }
-    if (row->slot_count > 0)
-        refill(row, kept, count);
+    row->count = (uint16_t)kept;
+    fill_index(row);
 }
 
 void neighbours_free(struct neighbours *row, struct blocks *blocks)
 {
-    if (row->slots != NULL)
-        blocks_give(blocks, row->slots, neighbours_bytes(row->slot_count));
+    if (row->entries != NULL)
+        blocks_give(blocks, row->entries, neighbours_bytes(row->slot_count));
     *row = (struct neighbours){0};
 }

@@ -123,8 +123,7 @@ void product_free(struct store *store, struct market *market, uint32_t number)
     struct product *product = &market->products[number];
     size_t bytes = neighbours_bytes(product->neighbours.slot_count);
 
-    if (product->neighbours.slots != NULL)
-        market_give(store, market, product->neighbours.slots, bytes);
+    market_give(store, market, product->neighbours.entries, bytes);
     market_give(store, market, (void *)(uintptr_t)product->id.data, (size_t)product->id.size + 1);
     *product = (struct product){0};
 }
@@ -280,18 +279,22 @@ void product_rescale(struct market *market, uint32_t number)
 
     product->from_next = power(product->sources + few, -.6f);
     product->from_together = 1.0f / orders;
-    market->scales[number] =
-        (struct product_scale){{power(orders, -.4f), 1.0f / root, 1.0f / root, 1.0f}};
+    market->scales[number] = (struct product_scale){{
+        [SIGNAL_LAST] = 1.0f / root,
+        [SIGNAL_EXTRA] = 1.0f,
+        [SIGNAL_TOGETHER] = 1.0f / root,
+        [SIGNAL_NEXT] = power(orders, -.4f),
+    }};
 }
 
 void product_meet(struct store *store, struct market *market, uint32_t number,
-                  const uint32_t *others, uint32_t other_count, float together, float next)
+                  const uint32_t *others, uint32_t other_count, enum neighbour_count what)
 {
     struct neighbours *row = &market->products[number].neighbours;
     uint32_t slots_before = row->slot_count;
 
     neighbours_add(row, &store->blocks, (uint32_t)store->options.neighbours_max, number, others,
-                   other_count, together, next);
+                   other_count, what);
     if (row->slot_count == slots_before)
         return;
     size_t before = slots_before > 0 ? blocks_round(neighbours_bytes(slots_before)) : 0;

@@ -27,6 +27,7 @@ void ranking_open(struct ranking *ranking)
 static void free_by_product(struct ranking *ranking)
 {
     free(ranking->signals);
+    free(ranking->merits);
     free(ranking->habit_at);
     free(ranking->marks);
 }
@@ -46,17 +47,18 @@ void ranking_close(struct ranking *ranking)
     *ranking = (struct ranking){0};
 }
 
-/* Room for the market; everything in it is zero between rankings, so nothing is copied. */
+/* Room for the market; what counts is zero between rankings, so nothing is copied. */
 static void fit_scratch(struct ranking *ranking, const struct market *market,
                         const struct store *store)
 {
     uint32_t candidates = (uint32_t)store->options.history_products_max +
-                          TOP_COUNT * TOP_PRODUCTS_MAX + SIGNAL_COUNT * SIGNAL_CANDIDATES;
+                          TOP_COUNT * TOP_PRODUCTS_MAX + SIGNAL_CANDIDATES;
 
     if (ranking->product_capacity < market->product_capacity) {
         free_by_product(ranking);
         ranking->product_capacity = market->product_capacity;
         ranking->signals = take_zeroed(ranking->product_capacity, sizeof(quad));
+        ranking->merits = take_zeroed(ranking->product_capacity, sizeof(float));
         ranking->habit_at = take_zeroed(ranking->product_capacity, sizeof(uint16_t));
         ranking->marks = take_zeroed(ranking->product_capacity, sizeof(uint8_t));
     }
@@ -83,12 +85,10 @@ void ranking_begin(struct ranking *ranking, const struct store *store, struct ma
     ranking->now_ms = now_ms > market->latest_ms ? now_ms : market->latest_ms;
     ranking->context = context;
     ranking->context_count = context_count < CONTEXT_MAX ? context_count : CONTEXT_MAX;
-    ranking->owned_count = ranking->count = 0;
+    ranking->owned_count = ranking->count = ranking->source_count = 0;
     market_fade(market, now_ms, ranking->fade);
     for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        ranking->most[i] = market->most[i] * ranking->fade[i] + 1e-9f;
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        ranking->signal_most[i] = 1e-9f;
+        ranking->parts[i] = 1.0f / (market->most[i] * ranking->fade[i] + 1e-9f);
     for (uint32_t i = 0; customer != NULL && i < customer->habit_count; i++)
         ranking->habit_at[customer->habits[i].product] = (uint16_t)(i + 1);
     for (uint32_t i = 0; i < ranking->context_count; i++)
@@ -117,71 +117,85 @@ float ranking_fondness(const struct ranking *ranking, const struct habit *habit)
     return habit->weight * habit_fade(since) / most;
 }
 
-struct source {
-    uint32_t product;
-    float fondness;
-};
-
-static bool is_fonder(struct source a, struct source b)
+static bool is_fonder(const struct source *a, const struct source *b)
 {
-    return a.fondness > b.fondness || (a.fondness == b.fondness && a.product < b.product);
+    return a->fondness > b->fondness || (a->fondness == b->fondness && a->product < b->product);
 }
 
 /* The habits of most fondness; a sorted list, as most do not get into it. */
-static uint32_t choose_sources(const struct ranking *ranking, struct source *sources)
+static void choose_sources(struct ranking *ranking)
 {
     const struct customer *customer = ranking->customer;
+    struct source *sources = ranking->sources;
     uint32_t count = 0;
 
     for (uint32_t i = 0; customer != NULL && i < customer->habit_count; i++) {
         struct source source = {customer->habits[i].product,
-                                ranking_fondness(ranking, &customer->habits[i])};
-        if (source.fondness <= 0)
-            continue;
-        if (count == SOURCES_MAX && !is_fonder(source, sources[count - 1]))
+                                ranking_fondness(ranking, &customer->habits[i]), 0};
+        if (source.fondness <= 0 ||
+            (count == SOURCES_MAX && !is_fonder(&source, &sources[count - 1])))
             continue;
         uint32_t at = count < SOURCES_MAX ? count++ : count - 1;
-        for (; at > 0 && is_fonder(source, sources[at - 1]); at--)
+        for (; at > 0 && is_fonder(&source, &sources[at - 1]); at--)
             sources[at] = sources[at - 1];
         sources[at] = source;
     }
-    return count;
+    ranking->source_count = count;
 }
 
-/* A slot is {number, together, next, missed}; an empty one adds zeros to nobody. */
-static void add_row(struct ranking *ranking, uint32_t number, quad factors)
+/* The last basket, or what the request names in its place. */
+static void add_last(struct ranking *ranking)
 {
-    const struct neighbours *row = &ranking->market->products[number].neighbours;
-    quad *signals = ranking->signals;
+    const struct customer *customer = ranking->customer;
+    const uint32_t *last = ranking->context;
+    uint32_t count = ranking->context_count;
+    uint8_t *marks = ranking->marks;
 
-    for (uint32_t at = 0; at < row->slot_count; at++) {
-        const struct neighbour *slot = &row->slots[at];
-        quad counts = {slot->next, slot->together, slot->together, 0};
-        signals[slot->product] += counts * factors;
+    if (count == 0 && customer != NULL) {
+        last = customer->basket;
+        count = customer->basket_count < LAST_MAX ? customer->basket_count : LAST_MAX;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        marks[last[i]] |= MARK_LAST;
+    for (uint32_t i = 0; i < ranking->source_count; i++) {
+        struct source *source = &ranking->sources[i];
+        marks[source->product] |= MARK_SOURCE;
+        source->is_last = (marks[source->product] & MARK_LAST) != 0;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if ((marks[last[i]] & MARK_SOURCE) == 0)
+            ranking->sources[ranking->source_count++] = (struct source){last[i], 0, 1};
+}
+
+/* The upper half of the bits are the two counts, which stand in the lanes of the signals. */
+_Static_assert(SIGNAL_LAST == 0 && SIGNAL_TOGETHER == 2 && SIGNAL_NEXT == 3, "see add_row");
+static void add_row(quad *signals, const struct neighbours *row, quad factors)
+{
+    typedef uint16_t counts __attribute__((vector_size(8)));
+    const uint64_t *entries = row->entries;
+
+    for (uint32_t i = 0; i < row->count; i++) {
+        uint64_t entry = entries[i];
+        counts words = (counts)entry;
+        quad values = __builtin_convertvector(words, quad);
+        values = __builtin_shufflevector(values, values, 2, 2, 2, 3);
+        signals[neighbour_number(entry)] += values * factors;
     }
 }
 
 void ranking_add_neighbours(struct ranking *ranking)
 {
-    struct source sources[SOURCES_MAX];
     const struct product *products = ranking->market->products;
-    const uint32_t *last = ranking->context;
-    uint32_t last_count = ranking->context_count;
-    uint32_t source_count = choose_sources(ranking, sources);
 
-    if (last_count == 0 && ranking->customer != NULL) {
-        last = ranking->customer->basket;
-        last_count = ranking->customer->basket_count;
-    }
-    for (uint32_t i = 0; i < source_count; i++) {
-        const struct product *product = &products[sources[i].product];
-        float fondness = sources[i].fondness;
-        quad factors = {fondness * product->from_next, fondness * product->from_together, 0, 0};
-        add_row(ranking, sources[i].product, factors);
-    }
-    for (uint32_t i = 0; i < last_count; i++) {
-        quad factors = {0, 0, products[last[i]].from_together, 0};
-        add_row(ranking, last[i], factors);
+    choose_sources(ranking);
+    add_last(ranking);
+    for (uint32_t i = 0; i < ranking->source_count; i++) {
+        const struct source *source = &ranking->sources[i];
+        const struct product *product = &products[source->product];
+        quad factors = {source->is_last * product->from_together, 0,
+                        source->fondness * product->from_together,
+                        source->fondness * product->from_next};
+        add_row(ranking->signals, &product->neighbours, factors);
     }
 }
 
@@ -207,70 +221,64 @@ static void scale_signals(struct ranking *ranking)
 {
     const struct product_scale *scales = ranking->market->scales;
     uint32_t count = ranking->market->product_count;
-    quad most = {0};
+    quad most = quad_of(1e-9f);
 
     for (uint32_t number = 1; number <= count; number++) {
         quad signal = ranking->signals[number] * quad_load(scales[number].lanes);
         ranking->signals[number] = signal;
         most = quad_max(signal, most);
     }
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        if (most[i] > ranking->signal_most[i])
-            ranking->signal_most[i] = most[i];
+    ranking->signal_parts = quad_of(1) / most;
 }
 
 /*
- * The best of each signal without sorting: a histogram by the leading bits of the numbers
- * (floats above zero are ordered as their bits are), sixteen steps an octave. From the step
- * in which the list fills up, the products of the lowest numbers are taken.
+ * The strongest without sorting: a histogram by the leading bits of the merits (floats
+ * above zero are ordered as their bits are), sixteen steps an octave. From the step in which
+ * the list fills up, the products of the lowest numbers are taken.
  */
 enum { STEP_SHIFT = 19, STEP_COUNT = 256 };
 
-struct cut {
-    int32_t base;  /* the step below which nothing is looked at, less one */
-    uint32_t step; /* all above are taken, */
-    uint32_t room; /* and so many of it */
-};
-
-static uint32_t step_of(float value, int32_t base)
+/* A merit is at most SIGNAL_COUNT, so this many steps below lie at 2^-14 and less. */
+static uint32_t step_of(float merit)
 {
+    static const int32_t base = (129 << 4) - (STEP_COUNT - 1);
     int32_t bits;
 
-    memcpy(&bits, &value, sizeof bits);
+    memcpy(&bits, &merit, sizeof bits);
     int32_t step = (bits >> STEP_SHIFT) - base;
     return step > 0 ? (uint32_t)step : 0;
 }
 
-static struct cut find_cut(const uint16_t *steps, int32_t base)
+static void add_merits(struct ranking *ranking, uint32_t *steps)
 {
-    uint32_t count = 0, step = STEP_COUNT - 1;
+    quad parts = ranking->signal_parts;
+    uint32_t count = ranking->market->product_count;
 
-    while (step > 0 && count + steps[step] <= SIGNAL_CANDIDATES)
-        count += steps[step--];
-    return (struct cut){base, step, step > 0 ? SIGNAL_CANDIDATES - count : 0};
+    for (uint32_t number = 1; number <= count; number++) {
+        float merit = quad_sum(ranking->signals[number] * parts);
+        merit = ranking->habit_at[number] == 0 ? merit : 0;
+        ranking->merits[number] = merit;
+        steps[step_of(merit)]++;
+    }
 }
 
-static void choose_by_signal(struct ranking *ranking, int signal)
+static void choose_by_merit(struct ranking *ranking)
 {
-    uint16_t steps[STEP_COUNT] = {0};
-    uint32_t count = ranking->market->product_count;
-    int32_t base = (int32_t)step_of(ranking->signal_most[signal], 0) - (STEP_COUNT - 1);
-    const float *values = (const float *)ranking->signals + signal;
+    uint32_t steps[STEP_COUNT] = {0};
+    uint32_t count = ranking->market->product_count, above = 0, step = STEP_COUNT - 1;
 
+    add_merits(ranking, steps);
+    while (step > 0 && above + steps[step] <= SIGNAL_CANDIDATES)
+        above += steps[step--];
+    uint32_t room = step > 0 ? SIGNAL_CANDIDATES - above : 0;
     for (uint32_t number = 1; number <= count; number++) {
-        uint32_t step = step_of(values[(size_t)number * SIGNAL_COUNT], base);
-        if (ranking->habit_at[number] == 0)
-            steps[step] = (uint16_t)(steps[step] + (steps[step] < UINT16_MAX));
-    }
-    struct cut cut = find_cut(steps, base);
-    for (uint32_t number = 1; number <= count; number++) {
-        uint32_t step = step_of(values[(size_t)number * SIGNAL_COUNT], base);
-        if (step < cut.step || step == 0 || ranking->habit_at[number] != 0)
+        uint32_t own_step = step_of(ranking->merits[number]);
+        if (own_step < step || own_step == 0)
             continue;
-        if (step == cut.step) {
-            if (cut.room == 0)
+        if (own_step == step) {
+            if (room == 0)
                 continue;
-            cut.room--;
+            room--;
         }
         add_candidate(ranking, number);
     }
@@ -298,49 +306,61 @@ void ranking_choose(struct ranking *ranking)
     for (int top = 0; top < TOP_COUNT; top++)
         for (uint32_t i = 0; i < market->top_counts[top]; i++)
             add_candidate(ranking, market->tops[top][i]);
-    for (int signal = 0; signal < SIGNAL_COUNT; signal++)
-        if (ranking->signal_most[signal] > 1e-9f)
-            choose_by_signal(ranking, signal);
+    choose_by_merit(ranking);
 }
 
 /* ---- facts ---- */
 
 static float log_third(float value)
 {
-    return quick_log(value) / 3.0f;
+    return quick_log2(value) * (0.69314718f / 3.0f);
+}
+
+static float log_fifth(float value)
+{
+    return quick_log2(value) * (0.69314718f / 5.0f);
+}
+
+/* What is added before a logarithm: less than one purchase, so that it matters for products
+ * without any only. */
+static void add_popularity(const struct ranking *ranking, const struct product *product,
+                           struct facts *facts)
+{
+    quad popularity = quad_load(product->popularity) * quad_load(ranking->fade);
+    quad parts = popularity * quad_load(ranking->parts);
+    quad grounds = (popularity + (quad){.05f, 0, .1f, .2f}) * quad_load(ranking->parts);
+
+    _Static_assert(HALF_LIFE_COUNT == 4, "a lane each");
+    facts->log_3 = log_third(grounds[HALF_LIFE_3]);
+    facts->log_14 = log_third(grounds[HALF_LIFE_14]);
+    facts->log_60 = log_third(grounds[HALF_LIFE_60]);
+    facts->part_3 = parts[HALF_LIFE_3];
+    facts->part_14 = parts[HALF_LIFE_14];
 }
 
 static void add_product_facts(const struct ranking *ranking, uint32_t number, struct facts *facts)
 {
     const struct product *product = &ranking->market->products[number];
-    const float *signals = (const float *)&ranking->signals[number];
-    float popularity[HALF_LIFE_COUNT];
+    quad signals = ranking->signals[number] * ranking->signal_parts;
+    float days = (float)(ranking->now_ms - product->first_ms) * (float)(1 / DAY_MS);
 
-    for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        popularity[i] = product->popularity[i] * ranking->fade[i];
-    facts->log_3 = log_third((popularity[HALF_LIFE_3] + .05f) / ranking->most[HALF_LIFE_3]);
-    facts->log_14 = log_third((popularity[HALF_LIFE_14] + .1f) / ranking->most[HALF_LIFE_14]);
-    facts->log_60 = log_third((popularity[HALF_LIFE_60] + .2f) / ranking->most[HALF_LIFE_60]);
-    facts->part_3 = popularity[HALF_LIFE_3] / ranking->most[HALF_LIFE_3];
-    facts->part_14 = popularity[HALF_LIFE_14] / ranking->most[HALF_LIFE_14];
-    facts->next = signals[SIGNAL_NEXT] / ranking->signal_most[SIGNAL_NEXT];
-    facts->together = signals[SIGNAL_TOGETHER] / ranking->signal_most[SIGNAL_TOGETHER];
-    facts->last = signals[SIGNAL_LAST] / ranking->signal_most[SIGNAL_LAST];
+    add_popularity(ranking, product, facts);
+    facts->next = signals[SIGNAL_NEXT];
+    facts->together = signals[SIGNAL_TOGETHER];
+    facts->last = signals[SIGNAL_LAST];
     facts->log_next = log_third(facts->next + .01f);
     facts->log_together = log_third(facts->together + .01f);
     facts->log_last = log_third(facts->last + .01f);
     facts->log_repeat =
         log_third((product->repeat_hits + 1.0f) / (product->repeat_chances + 10.0f));
-    facts->age =
-        product->first_ms > ranking->now_ms
-            ? 0
-            : quick_log(1.0f + (float)((double)(ranking->now_ms - product->first_ms) / DAY_MS)) /
-                  5.0f;
-    facts->log_orders = quick_log(1.0f + product->orders) / 5.0f;
-    /* Half the popularity of one order keeps a product that is out of fashion alive. */
-    facts->formula = facts->fondness * quick_exp(.3f * quick_log((popularity[HALF_LIFE_14] + .5f) /
-                                                                 ranking->most[HALF_LIFE_14])) +
-                     .09f * facts->next + .02f * facts->part_3;
+    facts->age = days > 0 ? log_fifth(1.0f + days) : 0;
+    facts->log_orders = log_fifth(1.0f + product->orders);
+    facts->formula = .09f * facts->next + .02f * facts->part_3;
+    /* Half the popularity of one order keeps what is out of fashion alive. */
+    if (facts->fondness > 0) {
+        float popularity = facts->part_14 + .5f * ranking->parts[HALF_LIFE_14];
+        facts->formula += facts->fondness * quick_exp(.3f * quick_log(popularity));
+    }
     facts->log_formula = log_third(facts->formula + .003f);
 }
 
@@ -379,6 +399,7 @@ static void add_customer_facts(const struct ranking *ranking, struct facts *fact
                          ? (float)((double)(ranking->now_ms - customer->last_ms) / DAY_MS)
                          : 0;
     facts->log_silence = quick_log(1.0f + facts->silence) / 5.0f;
+    facts->log_hours = quick_log(1.0f + 24.0f * facts->silence) / 8.0f;
     facts->log_loyalty =
         quick_log((customer->repeat_hits + 2.0f) / (customer->repeat_items + 10.0f));
     facts->log_basket = quick_log(1.0f + customer->items / facts->orders) / 4.0f;

@@ -12,8 +12,8 @@
  *             request names, each with fondness 1
  *   extra     what the model adds
  *
- * Candidates are what the customer bought before, the most popular products, and the best
- * of each signal.
+ * Candidates are what the customer bought or looked at before, the most popular products,
+ * and those of the strongest signals.
  *
  * Memory   scratch, as large as the largest market; grows with it
  */
@@ -24,12 +24,20 @@
 #include "recommend/market.h"
 #include "recommend/quad.h"
 
-enum { SIGNAL_NEXT, SIGNAL_TOGETHER, SIGNAL_LAST, SIGNAL_EXTRA, SIGNAL_COUNT };
+/* In the order in which the counts of a neighbour come out of its bits. */
+enum { SIGNAL_LAST, SIGNAL_EXTRA, SIGNAL_TOGETHER, SIGNAL_NEXT, SIGNAL_COUNT };
 
 enum {
-    SOURCES_MAX = 40,        /* habits whose neighbours are looked at */
-    SIGNAL_CANDIDATES = 150, /* of each signal */
-    CONTEXT_MAX = 100,       /* products of a request's context that are looked at */
+    SOURCES_MAX = 32,        /* habits whose neighbours are looked at */
+    LAST_MAX = 128,          /* products of the last basket, the same */
+    CONTEXT_MAX = 100,       /* products of a request's context, the same */
+    SIGNAL_CANDIDATES = 300, /* by the sum of the signals */
+};
+
+struct source {
+    uint32_t product;
+    float fondness;
+    float is_last; /* 1: also in the last basket, and then fondness may be 0 */
 };
 
 struct candidate {
@@ -45,12 +53,15 @@ struct ranking {
     const uint32_t *context;
     uint32_t context_count;
 
-    float fade[HALF_LIFE_COUNT]; /* popularity times this is decayed */
-    float most[HALF_LIFE_COUNT]; /* decayed, > 0 */
-    float signal_most[SIGNAL_COUNT];
+    float fade[HALF_LIFE_COUNT];  /* popularity times this is decayed */
+    float parts[HALF_LIFE_COUNT]; /* decayed popularity times this is a part of the highest */
+    quad signal_parts;            /* the same of the signals */
+    struct source sources[SOURCES_MAX + LAST_MAX];
+    uint32_t source_count;
 
     /* By product; all zero between rankings. */
     quad *signals;
+    float *merits;      /* signals in parts of the highest, summed; 0 for what was met before */
     uint16_t *habit_at; /* index in the customer's habits + 1 */
     uint8_t *marks;     /* MARK_... */
     uint32_t product_capacity;
@@ -69,6 +80,8 @@ enum {
     MARK_CANDIDATE = 1,
     MARK_TRUTH = 2, /* the order being learnt has it */
     MARK_CONTEXT = 4,
+    MARK_LAST = 8, /* in the last basket or the context */
+    MARK_SOURCE = 16,
 };
 
 void ranking_open(struct ranking *ranking);

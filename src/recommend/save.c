@@ -58,55 +58,35 @@ static struct view take_id(struct byte_reader *in)
 
 static void save_neighbours(const struct neighbours *row, struct byte_writer *out)
 {
-    uint32_t last = 0;
-
     byte_put_varint(out, row->slot_count);
     byte_put_varint(out, row->count);
-    put_float(out, row->floor);
-    put_float(out, row->total);
-    for (uint32_t at = 0; at < row->slot_count; at++) {
-        const struct neighbour *slot = &row->slots[at];
-        if (slot->product == 0)
-            continue;
-        byte_put_varint(out, at - last);
-        byte_put_varint(out, slot->product);
-        put_float(out, slot->together);
-        put_float(out, slot->next);
-        put_float(out, slot->missed);
-        last = at;
-    }
+    byte_put_varint(out, row->floor);
+    byte_put_varint(out, row->total);
+    for (uint32_t i = 0; i < row->count; i++)
+        byte_put_u64(out, row->entries[i]);
 }
 
 static void load_neighbours(struct store *store, struct market *market, struct neighbours *row,
                             struct byte_reader *in)
 {
-    uint32_t slot_count = take_number(in, 2 * NEIGHBOURS_MAX + 2), at = 0;
-    uint64_t count = byte_take_count(in, 14);
+    uint32_t slot_count = take_number(in, NEIGHBOURS_SLOTS_MAX);
+    uint64_t count = byte_take_count(in, 8);
 
-    row->floor = take_float(in);
-    row->total = take_float(in);
-    /* At least one slot stays empty, or a search would not end. */
-    if (slot_count == 0 || (slot_count & (slot_count - 1)) != 0 || count >= slot_count ||
-        in->broken) {
+    row->floor = take_number(in, UINT32_MAX);
+    row->total = byte_take_varint(in);
+    if (slot_count == 0 || slot_count < NEIGHBOURS_SLOTS_LEAST ||
+        (slot_count & (slot_count - 1)) != 0 || in->broken) {
         in->broken |= slot_count != 0 || count != 0;
         return;
     }
     neighbours_reserve(row, &store->blocks, slot_count);
     market->bytes += blocks_round(neighbours_bytes(slot_count));
     store->bytes += blocks_round(neighbours_bytes(slot_count));
-    for (uint64_t i = 0; i < count; i++) {
-        at += take_number(in, slot_count - 1 - at);
-        struct neighbour *slot = &row->slots[at];
-        in->broken |= slot->product != 0;
-        slot->product = take_number(in, market->product_count);
-        slot->together = take_float(in);
-        slot->next = take_float(in);
-        slot->missed = take_float(in);
-        in->broken |= slot->product == 0;
-        if (in->broken)
-            return;
+    for (uint64_t i = 0; i < count && !in->broken; i++) {
+        uint64_t entry = byte_take_u64(in);
+        if (neighbour_number(entry) > market->product_count || !neighbours_append(row, entry))
+            in->broken = true;
     }
-    row->count = (uint32_t)count;
 }
 
 /* ---- products ---- */
