@@ -445,16 +445,20 @@ static void read_window(struct compiler *compiler, const struct tree *tree, stru
 
 static void digest_tree(const struct tree *tree, uint64_t *digest)
 {
+    uint32_t count = 0;
+
     *digest = hash_mix(*digest, (uint64_t)tree->kind);
     *digest = hash_mix(*digest, hash_view(tree->name, 1));
     *digest = hash_mix(*digest, hash_view(tree->value, tree->is_quoted ? 3 : 2));
     for (const struct tree *child = tree->child; child != NULL; child = child->next) {
         /* What people read, and whether it runs, is not what it means. */
-        if (!view_is_text(child->name, "title") && !view_is_text(child->name, "description") &&
-            !view_is_text(child->name, "enabled"))
-            digest_tree(child, digest);
+        if (view_is_text(child->name, "title") || view_is_text(child->name, "description") ||
+            view_is_text(child->name, "enabled"))
+            continue;
+        digest_tree(child, digest);
+        count++;
     }
-    *digest = hash_mix(*digest, tree_count(tree));
+    *digest = hash_mix(*digest, count);
 }
 
 /* Of the definition as written, with those of the rules that it refers to. */

@@ -39,7 +39,7 @@ static __int128 take_wide(struct byte_reader *in)
     uint64_t low = byte_take_u64(in);
     int64_t high = byte_take_i64(in);
 
-    return ((__int128)high << 64) | low;
+    return (__int128)((unsigned __int128)(uint64_t)high << 64 | low);
 }
 
 static bool load_evidence(struct anomaly *anomaly, struct episode *episode, struct byte_reader *in)
