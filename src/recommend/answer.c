@@ -10,6 +10,7 @@
  * Products that are blocked, or named by the request itself, never stand on a list.
  */
 #include <assert.h>
+#include <math.h>
 
 #include "base/hash.h"
 #include "recommend/model.h"
@@ -77,12 +78,15 @@ static void score_by_popularity(struct ranking *ranking)
     }
 }
 
-/* What does not go with the basket or the page at all keeps a fiftieth of its score. */
+/* On a page or at the basket, what goes with it comes first, and the root leaves taste the
+ * smaller say. What does not go with it at all keeps a fiftieth. */
 static void favour_context(struct ranking *ranking)
 {
+    float part = ranking->signal_parts[SIGNAL_LAST];
+
     for (uint32_t i = 0; i < ranking->count; i++) {
         const float *signals = (const float *)&ranking->signals[ranking->candidates[i].product];
-        ranking->scores[i] *= .02f + signals[SIGNAL_LAST] * ranking->signal_parts[SIGNAL_LAST];
+        ranking->scores[i] = sqrtf(ranking->scores[i]) * (.02f + signals[SIGNAL_LAST] * part);
     }
 }
 

@@ -87,20 +87,6 @@ static void grow(struct neighbours *row, struct blocks *blocks)
 
 /* ---- purging ---- */
 
-/* Rounded up: what is missed must not be told too low. */
-static uint64_t missed_code(uint32_t value)
-{
-    if (value < 16)
-        return value;
-    uint32_t shift = 27u - (uint32_t)__builtin_clz(value);
-    uint32_t mantissa = (value + (1u << shift) - 1) >> shift;
-    if (mantissa == 32) {
-        mantissa = 16;
-        shift++;
-    }
-    return shift > 14 ? 255 : (shift + 1) << 4 | (mantissa - 16);
-}
-
 static uint32_t weight_of(uint64_t entry)
 {
     return neighbour_missed(entry) + neighbour_together(entry) + neighbour_next(entry);
@@ -147,7 +133,7 @@ static void purge(struct neighbours *row)
             ties -= weight == limit;
     }
     row->count = (uint16_t)kept;
-    row->floor = limit;
+    row->floor = limit > row->floor ? limit : row->floor;
     fill_index(row);
 }
 
@@ -163,7 +149,8 @@ static void add_entry(struct neighbours *row, struct blocks *blocks, uint32_t co
         grow(row, blocks);
         at = find_slot(row, number, hash);
     }
-    row->entries[row->count] = number | missed_code(row->floor) << 24 | one;
+    uint32_t missed = row->floor < NEIGHBOUR_MISSED_MAX ? row->floor : NEIGHBOUR_MISSED_MAX;
+    row->entries[row->count] = number | (uint64_t)missed << 20 | one;
     row->index[at] = (uint16_t)(++row->count | tag_of(hash));
 }
 

@@ -18,7 +18,8 @@
  *   floor <= total / k, every neighbour heavier than floor is there, and what is
  *   written of it falls short of the truth by at most what was `missed` <= floor
  *
- * What is written never exceeds the truth, and is exact while nothing was dropped.
+ * What is written never exceeds the truth, and is exact while nothing was dropped. The
+ * bounds are void for rows of which a count has come to its end, or floor to 4,096.
  *
  * Memory   a row of up to 3/4 2^n neighbours takes 2^n times 8 bytes of `blocks`
  */
@@ -29,12 +30,13 @@
 #include "window/blocks.h"
 
 enum {
-    NEIGHBOURS_MAX = 1536,               /* more would make a purge slow and a row heavy */
-    NEIGHBOUR_NUMBER_MAX = (1 << 24) - 1 /* of products */
+    NEIGHBOURS_MAX = 1536,                /* more would make a purge slow and a row heavy */
+    NEIGHBOUR_NUMBER_MAX = (1 << 20) - 1, /* of products */
+    NEIGHBOUR_MISSED_MAX = (1 << 12) - 1
 };
 
 struct neighbours {
-    /* From the lowest bits: number 24, missed 8 (see neighbour_missed), together 16, next 16. */
+    /* From the lowest bits: number 20, missed 12, together 16, next 16. */
     uint64_t *entries;
     uint16_t *index; /* place of the entry + 1, and bits of its hash; 0: empty */
     uint16_t count;
@@ -55,12 +57,10 @@ static inline uint32_t neighbour_next(uint64_t entry)
 {
     return (uint32_t)(entry >> 48);
 }
-/* A small float: four bits of mantissa and four of exponent, rounded up, at most 507,904. */
+/* Before it was there; NEIGHBOUR_MISSED_MAX: that or more. */
 static inline uint32_t neighbour_missed(uint64_t entry)
 {
-    uint32_t code = (uint32_t)(entry >> 24) & 0xFF;
-
-    return code < 16 ? code : (16 + (code & 15)) << ((code >> 4) - 1);
+    return (uint32_t)entry >> 20;
 }
 
 enum neighbour_count { NEIGHBOUR_TOGETHER, NEIGHBOUR_NEXT };

@@ -1,0 +1,283 @@
+/* The laws of the machine: determinism, transparent snapshots, isolation, bounded memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "shop.h"
+
+enum { ROUNDS = 1200 };
+
+/* A bit of everything that may happen, in three shops; two of them share. */
+static void play(struct shop *shop, struct recommend *recommend, uint32_t rounds,
+                 struct outbox *outbox)
+{
+    static const char *const tenants[] = {"north", "south", "west"};
+    struct view customers[5];
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint64_t tenant = shop_draw(shop, 3), what = shop_draw(shop, 20);
+        struct recommend_context context = {.is_sharing = tenant != 0};
+        const char *customer =
+            shop_text(shop, "c%u", (unsigned)shop_draw(shop, SHOP_CUSTOMERS + 2)).data;
+        struct event event;
+        if (what < 12) {
+            event = shop_any_order(shop, tenants[tenant]);
+        } else if (what < 15) {
+            event = shop_interaction(shop, tenants[tenant], customer,
+                                     (enum interaction_type)shop_draw(shop, 6),
+                                     (uint32_t)shop_draw(shop, SHOP_PRODUCTS));
+            event.interaction.value = 1 + (double)shop_draw(shop, 5);
+        } else if (what < 18) {
+            event = shop_request(shop, tenants[tenant], customer, 1 + (int64_t)shop_draw(shop, 30));
+            event.request.exclude_purchased = shop_draw(shop, 2) == 0;
+        } else if (what < 19) {
+            event = shop_request(shop, tenants[tenant], NULL, 5);
+            for (uint32_t k = 0; k < 5; k++)
+                customers[k] = shop_text(shop, "c%u", (unsigned)shop_draw(shop, SHOP_CUSTOMERS));
+            event.request.customer_ids = (struct view_list){customers, 5};
+        } else {
+            recommend_tick(recommend, shop->now_ms, outbox);
+            continue;
+        }
+        recommend_apply(recommend, &event, &context, outbox);
+    }
+}
+
+static struct recommend *reload(const struct recommend_options *options,
+                                struct recommend *recommend)
+{
+    struct byte_writer out;
+    struct failure failure = {0};
+
+    byte_writer_init(&out);
+    recommend_save(recommend, &out);
+    struct byte_reader in = byte_reader_of(out.data, out.size);
+    struct recommend *loaded = recommend_load(options, &in, &failure);
+    assert_non_null(loaded);
+    assert_int_equal(byte_reader_left(&in), 0);
+    assert_int_equal(recommend_digest(loaded), recommend_digest(recommend));
+    recommend_close(recommend);
+    byte_writer_free(&out);
+    return loaded;
+}
+
+/* Plays the same twice, the second time saved and loaded after every `every` rounds. */
+static void compare_with_reloads(struct recommend_options options, uint32_t every)
+{
+    struct shop shop = shop_open(1), again = shop_open(1);
+    struct recommend *one = recommend_open(&options), *other = recommend_open(&options);
+    struct outbox *results = outbox_create(), *others = outbox_create();
+    struct recommend_stats stats, other_stats;
+
+    for (uint32_t done = 0; done < ROUNDS; done += 100) {
+        outbox_reset(results);
+        outbox_reset(others);
+        play(&shop, one, 100, results);
+        for (uint32_t i = 0; i < 100; i += every) {
+            play(&again, other, every, others);
+            if (every < 100)
+                other = reload(&options, other);
+        }
+        assert_true(outbox_count(results) > 10);
+        assert_true(shop_same(results, others));
+        assert_int_equal(recommend_digest(one), recommend_digest(other));
+    }
+    recommend_stats(one, &stats);
+    recommend_stats(other, &other_stats);
+    assert_memory_equal(&stats, &other_stats, sizeof stats);
+    outbox_destroy(results);
+    outbox_destroy(others);
+    recommend_close(one);
+    recommend_close(other);
+    shop_close(&shop);
+    shop_close(&again);
+}
+
+static void the_same_events_give_the_same_bytes(void **state)
+{
+    (void)state;
+    compare_with_reloads(shop_options(), 100);
+}
+
+static void a_loaded_state_goes_on_as_the_saved_one(void **state)
+{
+    (void)state;
+    for (int64_t model = 0; recommend_model_names[model] != NULL; model++) {
+        struct recommend_options options = shop_options();
+        options.model = model;
+        options.summary_ms = SHOP_HOUR_MS;
+        compare_with_reloads(options, 20);
+    }
+}
+
+/* So that whatever must be dropped is dropped while it runs. */
+static void the_same_holds_when_memory_is_short(void **state)
+{
+    struct recommend_options options = shop_options();
+
+    (void)state;
+    options.bytes_max = 400000;
+    options.history_products_max = 16;
+    options.neighbours_max = 24;
+    options.is_pushing = true;
+    compare_with_reloads(options, 20);
+}
+
+static void state_stays_within_its_budget(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(3);
+    struct outbox *outbox = outbox_create();
+    struct recommend_stats stats;
+
+    (void)state;
+    options.bytes_max = 300000;
+    struct recommend *recommend = recommend_open(&options);
+    for (uint32_t i = 0; i < 3000; i++) {
+        struct event event =
+            shop_any_order(&shop, shop_text(&shop, "t%u", (unsigned)shop_draw(&shop, 9)).data);
+        shop_apply(recommend, &event, outbox);
+        recommend_stats(recommend, &stats);
+        assert_true(stats.bytes <= options.bytes_max);
+    }
+    assert_true(stats.customers_evicted > 0);
+    assert_true(stats.customers > 0);
+    recommend_close(recommend);
+    outbox_destroy(outbox);
+    shop_close(&shop);
+}
+
+/* Whatever a tenant does that shares nothing, nobody else's results or memory change. */
+static void a_poisoned_tenant_changes_nobody_else(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(4), again = shop_open(4), poison = shop_open(5);
+    struct recommend *alone = recommend_open(&options), *beside = recommend_open(&options);
+    struct outbox *results = outbox_create(), *others = outbox_create(), *dust = outbox_create();
+    uint32_t products[SHOP_PRODUCTS];
+
+    (void)state;
+    for (uint32_t i = 0; i < SHOP_PRODUCTS; i++)
+        products[i] = i;
+    for (uint32_t i = 0; i < 500; i++) {
+        struct event event = shop_any_order(&shop, "good");
+        struct event copy = shop_any_order(&again, "good");
+        shop_apply(alone, &event, results);
+        poison.now_ms = copy.event_time_ms + (int64_t)(i % 7) * 1000 * SHOP_HOUR_MS;
+        struct event bad = shop_order(&poison, i % 2 == 0 ? "bad" : "good\n", "c1", products,
+                                      1 + (uint32_t)shop_draw(&poison, SHOP_PRODUCTS));
+        shop_apply(beside, &bad, dust);
+        shop_apply(beside, &copy, others);
+        event = shop_request(&shop, "good", i % 3 == 0 ? NULL : "c1", 20);
+        copy = shop_request(&again, "good", i % 3 == 0 ? NULL : "c1", 20);
+        shop_apply(alone, &event, results);
+        shop_apply(beside, &copy, others);
+    }
+    assert_true(shop_same(results, others));
+    outbox_destroy(dust);
+    outbox_destroy(results);
+    outbox_destroy(others);
+    recommend_close(alone);
+    recommend_close(beside);
+    shop_close(&shop);
+    shop_close(&again);
+    shop_close(&poison);
+}
+
+/* Within a budget too: the one that takes most is the one that loses. */
+static void a_greedy_tenant_loses_its_own_customers(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(6);
+    struct outbox *outbox = outbox_create();
+    struct recommend_stats before, after;
+    uint32_t products[SHOP_PRODUCTS];
+
+    (void)state;
+    options.bytes_max = 2000000;
+    struct recommend *recommend = recommend_open(&options);
+    for (uint32_t i = 0; i < 100; i++) {
+        struct event event = shop_any_order(&shop, "good");
+        shop_apply(recommend, &event, outbox);
+    }
+    recommend_stats(recommend, &before);
+    for (uint32_t i = 0; i < SHOP_PRODUCTS; i++)
+        products[i] = i;
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct event event =
+            shop_order(&shop, "greedy", shop_text(&shop, "g%u", i).data, products, 50);
+        shop_apply(recommend, &event, outbox);
+    }
+    recommend_stats(recommend, &after);
+    assert_true(after.customers_evicted > 0);
+    assert_int_equal(after.tenants_evicted, 0);
+    for (uint32_t i = 0; i < SHOP_CUSTOMERS; i++) {
+        struct event event = shop_command(&shop, "good", "summarize-customer");
+        event.command.customer_id = shop_text(&shop, "c%u", i);
+        shop_tell(&shop, recommend, &event, outbox);
+    }
+    assert_true(outbox_count(outbox) >= before.customers);
+    recommend_close(recommend);
+    outbox_destroy(outbox);
+    shop_close(&shop);
+}
+
+static void broken_bytes_are_refused(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(7);
+    struct outbox *outbox = outbox_create();
+    struct recommend *recommend = recommend_open(&options);
+    struct byte_writer out;
+    struct failure failure;
+
+    (void)state;
+    play(&shop, recommend, 300, outbox);
+    byte_writer_init(&out);
+    recommend_save(recommend, &out);
+    for (size_t size = 0; size < out.size; size += 1 + size / 50) {
+        char *copy = malloc(size + 1);
+        memcpy(copy, out.data, size);
+        struct byte_reader in = byte_reader_of(copy, size);
+        assert_null(recommend_load(&options, &in, &failure));
+        assert_int_equal(failure.remedy, REMEDY_STOP);
+        free(copy);
+    }
+    /* A flipped bit may give another state, but never a crash. */
+    for (uint32_t i = 0; i < 2000; i++) {
+        size_t at = (size_t)shop_draw(&shop, out.size);
+        char bit = (char)(1 << shop_draw(&shop, 8));
+        out.data[at] ^= bit;
+        struct byte_reader in = byte_reader_of(out.data, out.size);
+        struct recommend *loaded = recommend_load(&options, &in, &failure);
+        if (loaded != NULL) {
+            outbox_reset(outbox);
+            struct event event = shop_request(&shop, "north", "c1", 10);
+            shop_apply(loaded, &event, outbox);
+            recommend_close(loaded);
+        }
+        out.data[at] ^= bit;
+    }
+    byte_writer_free(&out);
+    recommend_close(recommend);
+    outbox_destroy(outbox);
+    shop_close(&shop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_events_give_the_same_bytes),
+        cmocka_unit_test(a_loaded_state_goes_on_as_the_saved_one),
+        cmocka_unit_test(the_same_holds_when_memory_is_short),
+        cmocka_unit_test(state_stays_within_its_budget),
+        cmocka_unit_test(a_poisoned_tenant_changes_nobody_else),
+        cmocka_unit_test(a_greedy_tenant_loses_its_own_customers),
+        cmocka_unit_test(broken_bytes_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
