@@ -105,7 +105,7 @@ static enum topic source_of(const struct entry *entry, enum topic topic)
 }
 
 static void apply_entry(struct judge *judge, struct engine *engine, const struct entry *entry,
-                        enum topic topic)
+                        enum topic topic, int32_t partition)
 {
     struct event event;
     struct codec_reason reason;
@@ -120,6 +120,8 @@ static void apply_entry(struct judge *judge, struct engine *engine, const struct
     }
     switch (engine_apply(engine, &event, judge->outbox)) {
     case VERDICT_APPLIED:
+        machine_note(partition, &event);
+        break;
     case VERDICT_DUPLICATE:
     case VERDICT_LATE:
         break;
@@ -149,7 +151,7 @@ static void follow_range(struct judge *judge, struct engine *engine, int32_t par
         if (!is_command)
             judge->seen[operation->topic][partition][offset]++;
         if (operation->kind == JOURNAL_APPLY)
-            apply_entry(judge, engine, &log->entries[offset], operation->topic);
+            apply_entry(judge, engine, &log->entries[offset], operation->topic, partition);
         else if (!is_command || partition == 0)
             judge->forward_expected++; /* or a dead letter: one of them */
     }
@@ -477,6 +479,7 @@ void world_judge(struct world *world)
     check_coverage(&judge);
     check_set_aside(&judge);
     compare_results(&judge);
+    machine_check(world);
     for (int topic = 0; topic < TOPIC_INPUT_COUNT; topic++)
         for (int partition = 0; partition < PARTITIONS_MAX; partition++)
             free(judge.seen[topic][partition]);

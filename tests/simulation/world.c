@@ -14,6 +14,7 @@ enum {
     SETTLE_TURNS_MAX = 4000,
     QUIET_TURNS = 3,
     POLL_MS_MAX = 20,
+    CLOSING_MS = 200000,
 };
 
 static struct world *present; /* for what stands behind the codec's calls */
@@ -120,7 +121,7 @@ static int64_t choose_time(struct world *world)
     case 0:
         return now_ms - 40000 - (int64_t)roll(world, 40000); /* late */
     case 1:
-        return now_ms + 400000; /* from the future */
+        return now_ms + 7200000; /* from the future */
     default:
         return now_ms - (int64_t)roll(world, 15000);
     }
@@ -410,6 +411,8 @@ static void begin_turn(struct world *world)
 
     cluster->turn++;
     cluster_pass_ms(cluster, 1 + (int64_t)roll(world, 40));
+    if (cluster->wall_ms > world->wall_last_ms)
+        world->wall_last_ms = cluster->wall_ms;
     if (cluster->turn >= world->down_until_turn)
         cluster->is_down = false;
     cluster_step(cluster);
@@ -506,9 +509,41 @@ static bool drain_all(struct world *world)
     return true;
 }
 
+/* One event for each partition and topic, late enough to close every window. Its
+ * tenant does nothing else. */
+static void produce_closing(struct world *world)
+{
+    static const enum topic topics[] = {TOPIC_ORDERS, TOPIC_AUTH_EVENTS, TOPIC_API_CALLS};
+
+    for (uint32_t candidate = 0, found = 0; found != (1u << world->cluster.partition_count) - 1;
+         candidate++) {
+        char tenant[24], id[40], text[500];
+        int32_t partition;
+
+        snprintf(tenant, sizeof(tenant), "closer-%u", candidate);
+        partition = hash_partition(view_of(tenant), world->cluster.partition_count);
+        if (found >> partition & 1)
+            continue;
+        found |= 1u << partition;
+        for (int i = 0; i < 3; i++) {
+            struct outgoing outgoing = {.topic = topics[i], .key = view_of(tenant)};
+
+            snprintf(id, sizeof(id), "end-%u-%d", candidate, i);
+            write_event(world, topics[i], id, tenant, world->wall_last_ms + CLOSING_MS, text,
+                        sizeof(text));
+            outgoing.value = view_of(text);
+            cluster_append(&world->cluster, &outgoing, partition, NULL);
+        }
+    }
+}
+
 bool world_settle(struct world *world)
 {
     uint32_t quiet = 0;
+
+    if (world->cluster.wall_ms < world->wall_last_ms)
+        world->cluster.wall_ms = world->wall_last_ms;
+    produce_closing(world);
 
     world->cluster.is_calm = true;
     world->cluster.is_down = false;
@@ -569,7 +604,7 @@ void world_begin(struct world *world, uint64_t seed)
     world->cluster.partition_count = 1 + (int32_t)roll(world, PARTITIONS_MAX);
     choose_options(world);
     world->cluster.fault_permille = (uint32_t)roll(world, 40);
-    world->config = engine_config_create(NULL, NULL, NULL, NULL);
+    world->config = machine_config();
     option_preset(&codec_option_table, &codec);
     if (codec_create(&codec, &world->codec, &failure) != STATUS_OK) {
         fprintf(stderr, "codec: %s\n", failure.text);

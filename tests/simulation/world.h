@@ -45,10 +45,12 @@ struct world {
     struct process processes[PROCESSES_MAX];
     uint32_t door_next;
     uint32_t produced_count;
+    uint32_t episode_count; /* found and right */
     uint32_t crash_count, restart_count, freeze_count, stop_count;
     bool is_settling;
     bool may_mend; /* the registry has learnt what it did not know */
     uint64_t down_until_turn;
+    int64_t wall_last_ms; /* the latest that any clock has shown */
     int64_t watermarks[PARTITIONS_MAX][EVENT_KIND_COUNT];
     uint64_t watermark_lives[PARTITIONS_MAX];
     bool has_failed;
@@ -61,6 +63,13 @@ void world_turn(struct world *world);
 /* False: it did not come to rest. */
 bool world_settle(struct world *world);
 void world_judge(struct world *world);
+/* What differs between the machines: toy_engine.c, real_engine.c. */
+struct engine_config *machine_config(void);
+/* The judge's machine applied this event. */
+void machine_note(int32_t partition, const struct event *event);
+/* Everything has been published and closed: are the episodes those of the sorted stream? */
+void machine_check(struct world *world);
+
 /* Keeps the first. */
 void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif
