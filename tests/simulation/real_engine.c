@@ -213,6 +213,7 @@ static void check_group(struct world *world, const struct note *first, uint32_t 
     for (uint32_t i = 0; i < count; i++)
         events[i] = (struct oracle_event){.time_ms = first[i].time_ms};
     episode_count = oracle_episodes(&rules[first->rule].oracle, events, count, episodes);
+    world->episode_count += episode_count;
     for (uint32_t i = 0; i < episode_count; i++)
         if (!match_episode(first, &episodes[i]))
             world_fail(world,
