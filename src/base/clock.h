@@ -8,6 +8,7 @@
  * event; the engine is told the time (engine_tick).
  */
 #include <stdint.h>
+#include <time.h>
 
 struct clock {
     int64_t (*wall_ms)(void *context);      /* epoch milliseconds, may jump */
@@ -17,6 +18,9 @@ struct clock {
 
 /* The machine's clock. Lives for ever. */
 const struct clock *clock_system(void);
+
+/* The end of a wait that begins now, for a condition variable that goes by CLOCK_MONOTONIC. */
+struct timespec clock_deadline(int64_t timeout_ms);
 
 static inline int64_t clock_wall_ms(const struct clock *clock)
 {

@@ -76,6 +76,22 @@ bool transaction_is_spent(const struct transaction *transaction)
     return rd_kafka_fatal_error(transaction->client->handle, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* Only an id that outlives its process can be taken over by another process. One that nobody
+ * else has is fenced by the coordinator alone, when it ends a transaction that took too long. */
+static bool is_taken_over(const struct transaction *transaction)
+{
+    if (transaction->setup->options->group_instance_id == NULL)
+        return false;
+    switch (rd_kafka_fatal_error(transaction->client->handle, NULL, 0)) {
+    case RD_KAFKA_RESP_ERR__FENCED:
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* A fatal error ends the producer, not the work: the broker has voided the transaction (it
  * took too long, as in an outage or a long stop), so the state goes back and a new producer
  * goes on. Were somebody else to own the partitions, the group would refuse our positions. */
@@ -83,7 +99,8 @@ static enum status soften(const struct transaction *transaction, enum status sta
                           struct failure *failure)
 {
     if (status == STATUS_BROKEN && failure != NULL && failure->remedy == REMEDY_STOP &&
-        transaction_is_spent(transaction) && !client_is_hopeless(transaction->client, NULL))
+        transaction_is_spent(transaction) && !is_taken_over(transaction) &&
+        !client_is_hopeless(transaction->client, NULL))
         failure->remedy = REMEDY_ROLL_BACK;
     return status;
 }
@@ -152,20 +169,6 @@ static void set_job(struct transaction *transaction, enum job job)
     pthread_mutex_unlock(&transaction->lock);
 }
 
-static struct timespec time_after(int64_t timeout_ms)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_sec += timeout_ms / 1000;
-    time.tv_nsec += timeout_ms % 1000 * 1000000;
-    if (time.tv_nsec >= 1000000000) {
-        time.tv_sec++;
-        time.tv_nsec -= 1000000000;
-    }
-    return time;
-}
-
 /* False when the committer is still at work after timeout_ms (-1: waits for ever). */
 static bool wait_for_committer(struct transaction *transaction, int64_t timeout_ms)
 {
@@ -176,7 +179,7 @@ static bool wait_for_committer(struct transaction *transaction, int64_t timeout_
         while (transaction->job == JOB_ASKED)
             pthread_cond_wait(&transaction->changed, &transaction->lock);
     } else if (timeout_ms > 0) {
-        struct timespec until = time_after(timeout_ms);
+        struct timespec until = clock_deadline(timeout_ms);
         while (transaction->job == JOB_ASKED && result == 0)
             result = pthread_cond_timedwait(&transaction->changed, &transaction->lock, &until);
     }
@@ -216,9 +219,10 @@ static void clear_job(struct transaction *transaction)
  * what the predecessor left open. Others take an id that nobody had: two processes on one host
  * must not fence each other, and a transaction left open ends after its timeout.
  */
-static void name_transactions(const struct kafka_setup *setup, char *id, size_t size)
+void transaction_name(const struct kafka_setup *setup, char id[TRANSACTIONAL_ID_MAX])
 {
     const struct kafka_options *options = setup->options;
+    size_t size = TRANSACTIONAL_ID_MAX;
     char host[128] = "";
 
     if (options->group_instance_id != NULL) {
@@ -233,11 +237,10 @@ static void name_transactions(const struct kafka_setup *setup, char *id, size_t 
              host, (long)getpid(), (unsigned)salt, setup->name);
 }
 
-void transaction_configure(const struct kafka_setup *setup, rd_kafka_conf_t *conf)
+void transaction_configure(const struct kafka_setup *setup, const char *id, rd_kafka_conf_t *conf)
 {
-    char id[512], timeout[32];
+    char timeout[32];
 
-    name_transactions(setup, id, sizeof id);
     snprintf(timeout, sizeof timeout, "%lld", (long long)setup->options->transaction_timeout_ms);
     client_set(conf, "transactional.id", id);
     client_set(conf, "transaction.timeout.ms", timeout);

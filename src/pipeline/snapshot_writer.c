@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 enum {
@@ -408,14 +409,8 @@ static void serve(struct snapshot_writer *writer)
 
 static void await_change(struct snapshot_writer *writer)
 {
-    struct timespec until;
+    struct timespec until = clock_deadline(SERVE_MS);
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += SERVE_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_nsec -= 1000000000L;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&writer->lock);
     if (!writer->is_stopping && writer->claim == CLAIM_PENDING)
         pthread_cond_timedwait(&writer->changed, &writer->lock, &until);
@@ -468,6 +463,7 @@ static void *write_snapshots(void *context)
 struct snapshot_writer *snapshot_writer_create(const struct snapshot_writer_setup *setup)
 {
     struct snapshot_writer *writer = calloc(1, sizeof(*writer));
+    pthread_condattr_t attributes;
 
     if (writer == NULL)
         abort();
@@ -477,7 +473,10 @@ struct snapshot_writer *snapshot_writer_create(const struct snapshot_writer_setu
     byte_writer_init(&writer->raw);
     byte_writer_init(&writer->chunk);
     pthread_mutex_init(&writer->lock, NULL);
-    pthread_cond_init(&writer->changed, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
     if (setup->is_threaded && pthread_create(&writer->thread, NULL, write_snapshots, writer) != 0)
         abort();
     return writer;

@@ -867,12 +867,9 @@ void sink_runner_close(struct sink_runner *runner)
 /* False: it is time to stop. */
 static bool rest(struct sink_runner *runner, int64_t wait_ms)
 {
-    struct timespec until;
+    struct timespec until = clock_deadline(wait_ms > 0 ? wait_ms : 0);
     bool is_stopping;
-    int64_t until_ns = clock_monotonic_ns(clock_system()) + (wait_ms > 0 ? wait_ms : 0) * 1000000;
 
-    until.tv_sec = (time_t)(until_ns / 1000000000);
-    until.tv_nsec = (long)(until_ns % 1000000000);
     pthread_mutex_lock(&runner->lock);
     while (!runner->is_stopping && wait_ms > 0)
         if (pthread_cond_timedwait(&runner->wake, &runner->lock, &until) == ETIMEDOUT)
