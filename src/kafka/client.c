@@ -397,7 +397,9 @@ enum status client_wait_ready(struct client *client, const struct kafka_setup *s
             return STATUS_AGAIN;
         if (setup->wait_ms >= 0 && (step + 1) * WAIT_STEP_MS >= setup->wait_ms)
             return failure_set(failure, REMEDY_RETRY,
-                               "no broker at %s (kafka.bootstrap.servers): %s", address, text);
+                               "no broker at %s; check kafka.bootstrap.servers and "
+                               "kafka.security.protocol: %s",
+                               address, text);
         if (step % WAIT_LOG_STEPS == 0)
             log_warn(room, "%s: waiting for a broker at %s (kafka.bootstrap.servers): %s",
                      setup->name, address, text);

@@ -25,8 +25,14 @@ struct group;
 struct rd_kafka_conf_s;
 struct transaction;
 
+enum { TRANSACTIONAL_ID_MAX = 512 };
+
+/* The id of a worker's transactions, for as long as the worker lives: a producer that replaces
+ * another one takes the same, and so ends what that one left open. */
+void transaction_name(const struct kafka_setup *setup, char id[TRANSACTIONAL_ID_MAX]);
 /* Sets the properties that a transactional producer needs. */
-void transaction_configure(const struct kafka_setup *setup, struct rd_kafka_conf_s *conf);
+void transaction_configure(const struct kafka_setup *setup, const char *id,
+                           struct rd_kafka_conf_s *conf);
 /* Fences and finishes the predecessor of the same name, and starts the committer. STATUS_AGAIN:
  * setup->is_stopping was set. client and group are borrowed until transaction_close. */
 enum status transaction_open(const struct kafka_setup *setup, struct client *client,

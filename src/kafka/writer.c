@@ -17,8 +17,13 @@
 #include "kafka/receipt.h"
 #include "kafka/transaction.h"
 
+/* Producers replaced with no commit between them. */
+enum { REPLACEMENTS_MAX = 10 };
+
 struct writer {
     struct client client;
+    char transactional_id[TRANSACTIONAL_ID_MAX];
+    uint32_t replacements;           /* since the last commit */
     struct transaction *transaction; /* NULL: at-least-once */
     struct receipt *receipt;         /* NULL: transactional */
     const struct kafka_setup *setup;
@@ -27,7 +32,7 @@ struct writer {
     atomic_bool is_closing;
     rd_kafka_topic_t *topics[TOPIC_COUNT]; /* those written to so far */
     int64_t commit_started_ns;             /* 0: none under way */
-    struct metric *commit_seconds, *undelivered;
+    struct metric *commit_seconds, *undelivered, *replaced;
 };
 
 struct client *writer_client(struct writer *writer)
@@ -101,6 +106,8 @@ static void register_metrics(struct writer *writer, struct metric_registry *metr
                                               "From the start of a commit to its end.", NULL);
     writer->undelivered = metric_counter(metrics, "weir_kafka_undelivered_total",
                                          "Records that the broker did not take.", NULL);
+    writer->replaced = metric_counter(metrics, "weir_kafka_producers_replaced_total",
+                                      "Transactional producers that broke down.", NULL);
 }
 
 static enum status open_producer(struct writer *writer, struct failure *failure)
@@ -109,7 +116,7 @@ static enum status open_producer(struct writer *writer, struct failure *failure)
 
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     if (writer->is_transactional)
-        transaction_configure(writer->setup, conf);
+        transaction_configure(writer->setup, writer->transactional_id, conf);
     else
         client_set(conf, "message.timeout.ms", "0"); /* never give up */
     return client_open(&writer->client, writer->setup->options, CLIENT_PRODUCER, conf,
@@ -141,6 +148,8 @@ enum status writer_open(const struct kafka_setup *setup, struct group *group, st
     writer->setup = setup;
     writer->is_transactional = setup->is_transactional;
     register_metrics(writer, setup->metrics);
+    if (writer->is_transactional)
+        transaction_name(setup, writer->transactional_id);
     status = open_producer(writer, failure);
     if (status == STATUS_OK && group == NULL)
         status = client_wait_ready(&writer->client, setup, failure);
@@ -173,6 +182,12 @@ static enum status replace_producer(struct writer *writer, struct failure *failu
     enum status status = STATUS_OK;
 
     if (!writer->is_replacing) {
+        if (++writer->replacements > REPLACEMENTS_MAX)
+            return failure_set(failure, REMEDY_STOP,
+                               "%d producers broke down with no commit between them; the log "
+                               "above says how",
+                               REPLACEMENTS_MAX);
+        metric_add(writer->replaced, 1);
         log_warn("kafka", "%s: a new producer takes over", writer->setup->name);
         atomic_store(&writer->is_closing, true);
         close_producer(writer);
@@ -344,10 +359,12 @@ enum status writer_commit_wait(struct writer *writer, int64_t timeout_ms, struct
                              ? transaction_wait(writer->transaction, timeout_ms, failure)
                              : receipt_wait(writer->receipt, timeout_ms, failure);
 
-    if (status == STATUS_OK && writer->commit_started_ns != 0)
+    if (status == STATUS_OK && writer->commit_started_ns != 0) {
+        writer->replacements = 0;
         metric_observe(writer->commit_seconds,
                        (double)(clock_monotonic_ns(clock_system()) - writer->commit_started_ns) /
                            1e9);
+    }
     if (status != STATUS_AGAIN)
         writer->commit_started_ns = 0;
     return status;

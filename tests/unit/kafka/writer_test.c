@@ -348,7 +348,32 @@ static void test_refused_record_in_a_transaction_stops(void **state)
     world_close(&world);
 }
 
-static void test_fenced_producer_stops(void **state)
+/* The coordinator has ended a transaction that took too long: nobody else can have this id. */
+static void test_producer_that_broke_down_is_replaced(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    enum status status = STATUS_BROKEN;
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    broker_fail_requests(world.broker, REQUEST_END_TXN, ERROR_PRODUCER_FENCED, 1);
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_ROLL_BACK);
+    UNTIL(status == STATUS_OK,
+          status = member.transport.door->abort(member.transport.context, &failure));
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    member_commit(&member);
+    member_close(&member);
+    world_close(&world);
+}
+
+/* Under a name that outlives the process it is a successor, who must not be fenced in turn. */
+static void test_producer_that_was_taken_over_stops(void **state)
 {
     struct world world;
     struct member member;
@@ -356,6 +381,7 @@ static void test_fenced_producer_stops(void **state)
 
     (void)state;
     world_open(&world);
+    world.options.group_instance_id = "pod-0";
     member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
     own_everything(&member);
     member_send(&member, TOPIC_ALERTS, 0, "k", "v");
@@ -422,7 +448,8 @@ int main(void)
         cmocka_unit_test(test_loading_coordinator_is_asked_again),
         cmocka_unit_test(test_transaction_of_a_past_generation_rolls_back),
         cmocka_unit_test(test_refused_record_in_a_transaction_stops),
-        cmocka_unit_test(test_fenced_producer_stops),
+        cmocka_unit_test(test_producer_that_broke_down_is_replaced),
+        cmocka_unit_test(test_producer_that_was_taken_over_stops),
         cmocka_unit_test(test_denied_transactional_id_names_the_right),
         cmocka_unit_test(test_no_broker_says_where_it_looked),
     };
