@@ -8,7 +8,7 @@
 
 #include "kafka/client.h"
 
-enum { ADMIN_TIMEOUT_MS = 30000, VISIBLE_TRIES_MAX = 20, VISIBLE_WAIT_MS = 100 };
+enum { ADMIN_TIMEOUT_MS = 30000, VISIBLE_TRIES_MAX = 100, VISIBLE_WAIT_MS = 100 };
 
 /* Event (1 MB, the broker's preset) plus headers; a client sends up to message.max.bytes. */
 static const char large_message_bytes[] = "2097152";
@@ -102,7 +102,9 @@ static enum status ask(struct admin *admin, rd_kafka_admin_op_t kind, const char
 static void look_at_partitions(struct topic_report *report, const rd_kafka_metadata_topic_t *found)
 {
     if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR || found->partition_cnt == 0) {
-        if (found->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        /* One that was just created has no leader yet; wait_visible looks again. */
+        if (found->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+            report->state != TOPIC_STATE_CREATED)
             set_problem(report, rd_kafka_err2str(found->err));
         return;
     }
