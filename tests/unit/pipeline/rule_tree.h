@@ -41,8 +41,8 @@ static inline void rule_tree_count(struct arena *arena, struct tree *rules, cons
     if (group != NULL)
         rule_tree_add(arena, groups, TREE_SCALAR, NULL, group);
     rule_tree_add(arena, rule, TREE_SCALAR, "timespan", timespan);
-    rule_tree_add(arena, rule_tree_add(arena, rule, TREE_MAP, "condition", NULL), TREE_SCALAR,
-                  "gt", limit);
+    rule_tree_add(arena, rule_tree_add(arena, rule, TREE_MAP, "condition", NULL), TREE_SCALAR, "gt",
+                  limit);
 }
 
 static inline struct tree *rule_tree_begin(struct arena *arena, struct tree **rules)
