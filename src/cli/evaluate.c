@@ -254,6 +254,10 @@ static void run_sample(struct evaluate *evaluate, struct recommend *recommend,
         if (evaluate->emit != NULL && score == evaluate->scores)
             emit(evaluate->emit, sample, &items, &new_items, text);
     }
+    /* Some models work between events, and there are hours between orders. */
+    do
+        recommend_tick(recommend, sample->event.event_time_ms, evaluate->outbox);
+    while (recommend_is_busy(recommend));
     int64_t started_ns = clock_monotonic_ns(clock);
     recommend_apply(recommend, &sample->event, &context, evaluate->outbox);
     score->learn_ns += clock_monotonic_ns(clock) - started_ns;

@@ -16,7 +16,7 @@
 struct facts {
     float log_3, log_14, log_60; /* popularity by half-life */
     float part_3, part_14;
-    float next, together, last; /* see rank.h */
+    float next, together, last, extra; /* see rank.h */
     float log_next, log_together, log_last;
     float formula; /* the closed formula, see model_formula.c */
     float log_formula;

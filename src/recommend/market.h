@@ -156,6 +156,8 @@ struct store {
     struct market **markets; /* some NULL */
     uint32_t market_count, market_capacity;
     uint32_t live_count;
+    bool is_model_busy;        /* in the last tick; not part of the state */
+    uint32_t model_turn;       /* the market whose model has ticked last */
     uint32_t skipped_count;    /* places that must stay empty; while loading */
     struct table market_table; /* index + 1 */
     struct market *commons;    /* products of all who share; no customers */

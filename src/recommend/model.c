@@ -4,14 +4,13 @@
 
 /* The order is part of saved state and of the option: new kinds go to the end. */
 const struct model_kind *const model_kinds[] = {
-    &model_weir,
-    &model_popularity,
-    &model_personal,
-    &model_formula,
+    &model_weir, &model_popularity, &model_personal, &model_formula,
+    &model_knn,  &model_factors,    &model_ease,
 };
 enum { KIND_COUNT = sizeof model_kinds / sizeof model_kinds[0] };
 
-const char *const recommend_model_names[] = {"weir", "popularity", "personal", "formula", NULL};
+const char *const recommend_model_names[] = {"weir", "popularity", "personal", "formula",
+                                             "knn",  "factors",    "ease",     NULL};
 _Static_assert(sizeof recommend_model_names / sizeof recommend_model_names[0] == KIND_COUNT + 1,
                "a name for each kind");
 
@@ -47,4 +46,21 @@ void model_prepare(const struct model_kind *kind, const void *model, struct rank
         ranking_add_facts(ranking);
     if (kind->needs_features)
         ranking_add_features(ranking);
+}
+
+enum { MARKETS_A_TICK = 64 };
+
+/* Markets take turns; one slice a tick. */
+void model_tick(struct store *store, int64_t now_ms)
+{
+    store->is_model_busy = false;
+    for (uint32_t i = 0; i < MARKETS_A_TICK && i < store->market_count; i++) {
+        store->model_turn = (store->model_turn + 1) % store->market_count;
+        struct market *market = store->markets[store->model_turn];
+        if (market == NULL || market->kind->tick == NULL ||
+            !market->kind->tick(market->model, store, market, now_ms))
+            continue;
+        store->is_model_busy = true;
+        return;
+    }
 }

@@ -46,7 +46,11 @@ struct model_kind {
     void (*learn)(void *model, struct store *store, const struct lesson *lesson,
                   struct ranking *ranking);
     void (*forget)(void *model, struct store *store, const struct customer *customer);
-    void (*renumber)(void *model, const uint32_t *numbers);
+    /* numbers[old] = new, never greater, or 0; old from 1 to count. */
+    void (*renumber)(void *model, const uint32_t *numbers, uint32_t count);
+    /* Work that takes too long for one event: a slice of at most about a millisecond.
+     * False: there is nothing to do. */
+    bool (*tick)(void *model, struct store *store, struct market *market, int64_t now_ms);
     void (*save)(const void *model, struct byte_writer *out);
     /* Into a state just opened; `in` broken when it cannot be. */
     void (*load)(void *model, struct store *store, struct market *market, struct byte_reader *in);
@@ -56,6 +60,9 @@ extern const struct model_kind model_weir;
 extern const struct model_kind model_formula;
 extern const struct model_kind model_personal;
 extern const struct model_kind model_popularity;
+extern const struct model_kind model_knn;
+extern const struct model_kind model_factors;
+extern const struct model_kind model_ease;
 
 /* In the order of recommend_model_names. */
 extern const struct model_kind *const model_kinds[];
@@ -65,6 +72,9 @@ const struct model_kind *model_find(struct view name);
 
 /* Between ranking_begin and ranking_end: candidates with all that the kind needs. */
 void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking);
+
+/* Models' work between events. */
+void model_tick(struct store *store, int64_t now_ms);
 
 /* Ends the old kind's state and opens the new one's. */
 void market_select_kind(struct store *store, struct market *market, const struct model_kind *kind);

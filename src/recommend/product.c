@@ -378,13 +378,14 @@ void product_drop_oldest(struct store *store, struct market *market, uint32_t co
         return;
     uint32_t *numbers = blocks_take(&store->blocks, numbers_bytes);
     int64_t *times = blocks_take(&store->blocks, times_bytes);
+    uint32_t before = market->product_count;
     renumber_all(market, count, numbers, times);
     renumber_products(store, market, numbers);
     for (uint32_t reference = market->newest; reference != 0;
          reference = customer_at(store, reference)->older)
         customer_renumber(store, customer_at(store, reference), numbers);
     if (market->kind != NULL && market->kind->renumber != NULL)
-        market->kind->renumber(market->model, numbers);
+        market->kind->renumber(market->model, numbers, before);
     blocks_give(&store->blocks, times, times_bytes);
     blocks_give(&store->blocks, numbers, numbers_bytes);
 }

@@ -348,6 +348,7 @@ static void add_product_facts(const struct ranking *ranking, uint32_t number, st
     facts->next = signals[SIGNAL_NEXT];
     facts->together = signals[SIGNAL_TOGETHER];
     facts->last = signals[SIGNAL_LAST];
+    facts->extra = signals[SIGNAL_EXTRA];
     facts->log_next = log_third(facts->next + .01f);
     facts->log_together = log_third(facts->together + .01f);
     facts->log_last = log_third(facts->last + .01f);

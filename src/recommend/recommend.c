@@ -199,12 +199,13 @@ void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *
         return;
     recommend->now_ms = now_ms;
     job_tick(recommend, now_ms, outbox);
+    model_tick(&recommend->store, now_ms);
     summary_tick(recommend, now_ms, outbox);
 }
 
 bool recommend_is_busy(const struct recommend *recommend)
 {
-    return recommend->store.job_count > 0;
+    return recommend->store.job_count > 0 || recommend->store.is_model_busy;
 }
 
 /* ---- figures ---- */

@@ -81,8 +81,9 @@ void recommend_apply(struct recommend *recommend, const struct event *event,
 /* Batch jobs go on by one slice; deadlines, retries and summaries come due. now_ms never
  * goes back. */
 void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox);
-/* Batch jobs wait for the next tick: the sooner it comes, the sooner they are done. A
- * slice is short (slice_customers_max), so ticking between batches of events is fine. */
+/* Batch jobs, or models with work too long for one event, wait for the next tick: the
+ * sooner it comes, the sooner they are done. A slice is short, so ticking between batches
+ * of events is fine. */
 bool recommend_is_busy(const struct recommend *recommend);
 
 /*

@@ -453,6 +453,7 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
         store->products_evicted,
         store->markets_evicted,
         recommend->summary_at,
+        store->model_turn,
     };
 
     byte_put_u32(out, SAVED_MAGIC);
@@ -467,7 +468,7 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
 static void load_all(struct recommend *recommend, struct byte_reader *in)
 {
     struct store *store = &recommend->store;
-    uint64_t summary_at = 0;
+    uint64_t summary_at = 0, model_turn = 0;
     uint64_t *const totals[] = {
         &recommend->totals.orders,
         &recommend->totals.interactions,
@@ -481,12 +482,14 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
         &store->products_evicted,
         &store->markets_evicted,
         &summary_at,
+        &model_turn,
     };
 
     recommend->now_ms = byte_take_svarint(in);
     for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
         *totals[i] = byte_take_varint(in);
     recommend->summary_at = (uint32_t)summary_at;
+    store->model_turn = (uint32_t)model_turn;
     load_markets(store, in);
     store->skipped_count = 0;
     if (!in->broken)
