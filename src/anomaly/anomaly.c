@@ -260,16 +260,38 @@ static bool make_candidate(struct anomaly *anomaly, const struct rule *rule,
     return true;
 }
 
-static void prefetch_group(const struct anomaly *anomaly, const struct candidate *candidate)
+static void prefetch_group(const struct anomaly *anomaly, struct candidate *candidate)
 {
     uint32_t at;
-    uint32_t reference = table_first(&anomaly->table, candidate->hash, &at);
 
-    if (reference == 0)
+    candidate->guess = table_first(&anomaly->table, candidate->hash, &at);
+    if (candidate->guess == 0)
         return;
-    const char *group = slab_at(&anomaly->groups, reference);
+    const char *group = slab_at(&anomaly->groups, candidate->guess);
     __builtin_prefetch(group, 1);
     __builtin_prefetch(group + 64, 1);
+}
+
+/* The oldest point, which may have to go, and the newest. */
+static void prefetch_window(const struct anomaly *anomaly, const struct candidate *candidate)
+{
+    if (candidate->guess == 0)
+        return;
+    const struct group *group = group_at(anomaly, candidate->guess);
+    const struct rule *rule = group_rule(anomaly, group);
+    switch (rule->type) {
+    case RULE_EVENT:
+        break;
+    case RULE_EVENT_COUNT:
+    case RULE_VALUE_COUNT:
+    case RULE_VALUE_SUM:
+        series_prefetch(&group->series, &rule->series);
+        break;
+    case RULE_TEMPORAL:
+    case RULE_TEMPORAL_ORDERED:
+        steps_prefetch(&group->steps, &rule->steps);
+        break;
+    }
 }
 
 void anomaly_apply(struct anomaly *anomaly, const struct event *event,
@@ -292,8 +314,36 @@ void anomaly_apply(struct anomaly *anomaly, const struct event *event,
             if (candidates[index].rule->has_episodes)
                 prefetch_group(anomaly, &candidates[index]);
         for (uint32_t index = 0; index < count; index++)
+            prefetch_window(anomaly, &candidates[index]);
+        for (uint32_t index = 0; index < count; index++)
             apply_to_group(anomaly, &candidates[index], event, context, outbox);
     }
+}
+
+void anomaly_expect(struct anomaly *anomaly, const struct event *events,
+                    const struct anomaly_context *contexts, uint32_t count)
+{
+    struct candidate *candidates = anomaly->expected;
+    uint32_t found = 0;
+
+    assert(count <= ANOMALY_EXPECT_MAX);
+    for (uint32_t at = 0; at < count; at++) {
+        const struct event *event = &events[at];
+        const struct rule *const *readers = anomaly->rules->readers[event->kind];
+        for (uint32_t reader = 0;
+             reader < anomaly->rules->reader_counts[event->kind] && found < EXPECTED_MAX;
+             reader++) {
+            if (!readers[reader]->has_episodes)
+                continue;
+            byte_writer_reset(&anomaly->keys);
+            if (make_candidate(anomaly, readers[reader], event, &contexts[at], &candidates[found]))
+                found++;
+        }
+    }
+    for (uint32_t index = 0; index < found; index++)
+        prefetch_group(anomaly, &candidates[index]);
+    for (uint32_t index = 0; index < found; index++)
+        prefetch_window(anomaly, &candidates[index]);
 }
 
 /* The least watermark of the kinds; INT64_MAX when all of them are left out. */

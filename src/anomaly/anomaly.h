@@ -59,6 +59,12 @@ void anomaly_close(struct anomaly *anomaly);
 /* The caller has dropped what is late by its topic's watermark. */
 void anomaly_apply(struct anomaly *anomaly, const struct event *event,
                    const struct anomaly_context *context, struct outbox *outbox);
+/* A hint, which changes nothing: these events, in this order, will be applied next. The
+ * memory of their groups is asked for all at once, where anomaly_apply would wait for one
+ * group after the other. count <= ANOMALY_EXPECT_MAX. */
+enum { ANOMALY_EXPECT_MAX = 32 };
+void anomaly_expect(struct anomaly *anomaly, const struct event *events,
+                    const struct anomaly_context *contexts, uint32_t count);
 /* Watermarks of every kind, never going back. INT64_MIN: nothing seen yet; INT64_MAX:
  * leave it out (idle). A rule over several kinds goes by the least. Cheap when no
  * episode or window is due. */

@@ -157,6 +157,20 @@ static bool is_over(const struct anomaly *anomaly, const struct group *group,
             group->newest_ms <= time_minus(group_watermark(anomaly, rule), rule->window_ms));
 }
 
+/* The next looks will be at the first two: by then their memory is here. */
+static void prefetch_first(const struct anomaly *anomaly, const struct queue *queue)
+{
+    if (queue->first == 0)
+        return;
+    const struct group *group = group_at(anomaly, queue->first);
+    table_prefetch(&anomaly->table, group->hash);
+    if (group->next == 0)
+        return;
+    const char *next = slab_at(&anomaly->groups, group->next);
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next + 64, 1);
+}
+
 void group_age(struct anomaly *anomaly, const struct rule *rule)
 {
     for (int looks = 0; looks < AGED_AT_ONCE; looks++) {
@@ -172,6 +186,7 @@ void group_age(struct anomaly *anomaly, const struct rule *rule)
         } else {
             return;
         }
+        prefetch_first(anomaly, &anomaly->queues[rule->index]);
     }
 }
 

@@ -22,7 +22,7 @@
 #include "window/steps.h"
 #include "window/table.h"
 
-enum { KEY_INLINE_BYTES = 32, EVIDENCE_MAX = 5 };
+enum { KEY_INLINE_BYTES = 32, EVIDENCE_MAX = 5, EXPECTED_MAX = 4 * ANOMALY_EXPECT_MAX };
 
 /* Two cache lines. The key: tenant_id and the group-by values, each a varint length and
  * its bytes. */
@@ -104,6 +104,7 @@ struct candidate {
     const struct rule *rule;
     uint32_t steps; /* bit per step that it belongs to */
     uint32_t hash;
+    uint32_t guess;            /* a group of that hash, most likely the one; 0: there is none */
     uint32_t key_at, key_size; /* in `keys` */
 };
 
@@ -125,8 +126,9 @@ struct anomaly {
     uint64_t episode_count; /* ever opened */
     uint64_t evicted_count;
     uint64_t opened[3];
-    struct point_list satisfied; /* scratch */
-    struct byte_writer keys;     /* scratch */
+    struct point_list satisfied;             /* scratch */
+    struct byte_writer keys;                 /* scratch */
+    struct candidate expected[EXPECTED_MAX]; /* scratch */
 };
 
 /* What an event did to its group's window. */

@@ -434,6 +434,14 @@ int64_t series_first_after(const struct series *series, const struct series_memo
     return index < end_of(series) ? entry_time(entry_at(series, rule, index)) : INT64_MAX;
 }
 
+void series_prefetch(const struct series *series, const struct series_rule *rule)
+{
+    if (series->count == 0)
+        return;
+    __builtin_prefetch(entry_at(series, rule, series->head), 1);
+    __builtin_prefetch(entry_at(series, rule, end_of(series) - 1), 1);
+}
+
 void series_free(struct series *series, struct series_memory *memory, void *lent,
                  const struct series_rule *rule)
 {

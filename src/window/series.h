@@ -101,6 +101,8 @@ __int128 series_max(const struct series *series, const struct series_memory *mem
 /* First point after that time; INT64_MAX when there is none. */
 int64_t series_first_after(const struct series *series, const struct series_memory *memory,
                            const struct series_rule *rule, int64_t after_ms);
+/* Asks for the memory that series_trim and series_add will look at first. */
+void series_prefetch(const struct series *series, const struct series_rule *rule);
 /* INT64_MIN when empty. */
 int64_t series_last(const struct series *series, const struct series_rule *rule);
 /* Bytes of `memory` in use beyond its blocks. */

@@ -7,13 +7,13 @@
 
 #include "window/pages.h"
 
-enum { SEGMENT_BYTES_MAX = 128 * 1024, SEGMENTS_LEAST = 16 };
+enum { SEGMENT_BYTES_MAX = PAGES_TAKE_MAX, SEGMENTS_LEAST = 16 };
 
 void slab_open_in(struct slab *slab, struct pages *pages, size_t item_bytes)
 {
     assert(item_bytes >= 16 && item_bytes % 16 == 0 && item_bytes <= 8192);
     *slab = (struct slab){.pages = pages, .item_bytes = item_bytes};
-    while ((item_bytes << (slab->segment_bits + 1)) <= SEGMENT_BYTES_MAX)
+    while ((item_bytes << (slab->segment_bits + 1)) <= (size_t)SEGMENT_BYTES_MAX)
         slab->segment_bits++;
 }
 

@@ -225,6 +225,14 @@ int64_t steps_last(const struct steps *steps, const struct steps_rule *rule)
     return steps->count == 0 ? INT64_MIN : point_at(steps, rule, end_of(steps) - 1)->time_ms;
 }
 
+void steps_prefetch(const struct steps *steps, const struct steps_rule *rule)
+{
+    if (steps->count == 0)
+        return;
+    __builtin_prefetch(point_at(steps, rule, steps->head), 1);
+    __builtin_prefetch(point_at(steps, rule, end_of(steps) - 1), 1);
+}
+
 void steps_free(struct steps *steps, struct blocks *blocks, const struct steps_rule *rule)
 {
     if (steps->capacity > 0)

@@ -58,6 +58,8 @@ uint32_t steps_max(const struct steps *steps, const struct steps_rule *rule, int
 int64_t steps_first_after(const struct steps *steps, const struct steps_rule *rule,
                           int64_t after_ms);
 int64_t steps_last(const struct steps *steps, const struct steps_rule *rule);
+/* Asks for the memory that steps_trim and steps_add will look at first. */
+void steps_prefetch(const struct steps *steps, const struct steps_rule *rule);
 void steps_free(struct steps *steps, struct blocks *blocks, const struct steps_rule *rule);
 void steps_save(const struct steps *steps, const struct steps_rule *rule, struct byte_writer *out);
 bool steps_load(struct steps *steps, struct blocks *blocks, const struct steps_rule *rule,

@@ -77,8 +77,22 @@ struct ending {
     uint64_t evicted;
 };
 
-/* reload_every: 0 never. */
-static struct ending run(size_t bytes_max, uint32_t reload_every)
+/* As many as can be expected at once, some of which then do not come next. */
+static void expect_some(struct anomaly *anomaly, uint32_t number)
+{
+    static struct texts texts[ANOMALY_EXPECT_MAX];
+    struct event events[ANOMALY_EXPECT_MAX];
+    struct anomaly_context contexts[ANOMALY_EXPECT_MAX];
+
+    for (uint32_t at = 0; at < ANOMALY_EXPECT_MAX; at++) {
+        events[at] = draw(number + at, &texts[at]);
+        contexts[at] = context_of(&events[at]);
+    }
+    anomaly_expect(anomaly, events, contexts, ANOMALY_EXPECT_MAX);
+}
+
+/* reload_every, expect_every: 0 never. */
+static struct ending run_with(size_t bytes_max, uint32_t reload_every, uint32_t expect_every)
 {
     struct rule_set *rules = rules_of(every_kind);
     struct anomaly_options options = options_with(LATENESS_MS);
@@ -91,6 +105,8 @@ static struct ending run(size_t bytes_max, uint32_t reload_every)
     struct anomaly *anomaly = anomaly_open(rules, &options);
     for (uint32_t number = 0; number < EVENTS; number++) {
         struct event event = draw(number, &texts);
+        if (expect_every > 0 && number % expect_every == 0)
+            expect_some(anomaly, number);
         apply_one(anomaly, &event, outbox);
         advance_to(anomaly, (int64_t)number / 3, outbox);
         anomaly_stats(anomaly, &stats);
@@ -112,6 +128,11 @@ static struct ending run(size_t bytes_max, uint32_t reload_every)
     return ending;
 }
 
+static struct ending run(size_t bytes_max, uint32_t reload_every)
+{
+    return run_with(bytes_max, reload_every, 0);
+}
+
 static void assert_same(struct ending a, struct ending b)
 {
     assert_true(a.results == b.results);
@@ -123,6 +144,13 @@ static void the_same_events_give_the_same_results(void **state)
 {
     (void)state;
     assert_same(run((size_t)1 << 30, 0), run((size_t)1 << 30, 0));
+}
+
+static void what_is_expected_changes_nothing(void **state)
+{
+    (void)state;
+    assert_same(run((size_t)1 << 30, 0), run_with((size_t)1 << 30, 0, 5));
+    assert_same(run(120000, 0), run_with(120000, 0, ANOMALY_EXPECT_MAX));
 }
 
 static void a_loaded_state_goes_on_as_the_saved_one(void **state)
@@ -371,6 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_events_give_the_same_results),
+        cmocka_unit_test(what_is_expected_changes_nothing),
         cmocka_unit_test(a_loaded_state_goes_on_as_the_saved_one),
         cmocka_unit_test(so_it_does_when_memory_is_short),
         cmocka_unit_test(the_least_recently_active_go_first),
