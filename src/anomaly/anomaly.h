@@ -12,6 +12,16 @@
  * README.md, "What an alert means" (event time only; ties have no order; a published
  * alert is never withdrawn, late events correct it).
  *
+ * An event rule without `quiet` publishes each event once, as open; no closed follows.
+ * A null or negative value adds nothing to value_sum, a null is no value of value_count;
+ * the event counts all the same. Sums are kept in whole millionths, so that no order of
+ * arrival changes them. What temporal rules mean is said in window/steps.h. A rule of
+ * several kinds goes by the least of their watermarks; an event older than what that has
+ * been is late for the rule and is not applied to it.
+ *
+ * Costs    an event and group, in order: O(1) amortised; value_count and temporal rules
+ *          O(log n) in the points n of the window once they are many. Late: O(log n), but
+ *          temporal rules O(points that are later)
  * Units    _ms epoch or plain milliseconds
  * Memory   a byte budget; the least recently active groups go first, counted
  * Threads  one owner an anomaly; a rule_set is shared and never changes
