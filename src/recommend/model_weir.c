@@ -101,6 +101,8 @@ static void *open_model(struct store *store, struct market *market)
 {
     struct weir *weir = market_take(store, market, sizeof *weir);
 
+    /* It is saved as it lies in memory, the bytes between its fields included. */
+    memset(weir, 0, sizeof *weir);
     start_learner(&weir->all, 1000);
     start_learner(&weir->fresh, 2000);
     weir->lessons = 0;
