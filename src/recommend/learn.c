@@ -118,10 +118,18 @@ static void learn_repeats(const struct basket *basket, struct market *market,
     customer->repeat_items = customer->repeat_items * loyalty_fade + (float)basket->count;
 }
 
+/* The products of the basket that are counted with each other. */
+static uint32_t count_of_pairs(const struct recommend *recommend)
+{
+    uint32_t most = (uint32_t)recommend->store.options.basket_pairs_max;
+
+    return recommend->basket.count < most ? recommend->basket.count : most;
+}
+
 static void learn_products(struct recommend *recommend, struct market *market, int64_t time_ms)
 {
     const struct basket *basket = &recommend->basket;
-    uint32_t pair_count = basket->count < BASKET_PAIRS_MAX ? basket->count : BASKET_PAIRS_MAX;
+    uint32_t pair_count = count_of_pairs(recommend);
     float growth[HALF_LIFE_COUNT];
 
     market_growth(market, time_ms, growth);
@@ -139,7 +147,7 @@ static void learn_sequence(struct recommend *recommend, struct market *market,
                            const struct customer *customer)
 {
     const struct basket *basket = &recommend->basket;
-    uint32_t pair_count = basket->count < BASKET_PAIRS_MAX ? basket->count : BASKET_PAIRS_MAX;
+    uint32_t pair_count = count_of_pairs(recommend);
 
     for (uint32_t i = 0; i < customer->basket_count; i++) {
         market->products[customer->basket[i]].sources += 1;

@@ -39,7 +39,6 @@ extern const int top_half_life[TOP_COUNT];
 enum {
     HISTORY_PRODUCTS_MAX = 4096, /* the most that history_products_max may be */
     BASKET_MAX = 2048,           /* distinct products of an order that are learnt */
-    BASKET_PAIRS_MAX = 256,      /* of these, that become neighbours of each other */
     BASKET_KEPT_MAX = 256,       /* of these, remembered as the customer's last basket */
 };
 

@@ -38,6 +38,14 @@ static const struct option options[] = {
      .least = 12,
      .most = NEIGHBOURS_MAX,
      .purpose = "Products kept with each product as bought together with it."},
+    {.name = "basket.pairs_max",
+     .type = OPTION_INT,
+     .offset = AT(basket_pairs_max),
+     .preset = "256",
+     .least = 2,
+     .most = BASKET_MAX,
+     .purpose = "Products of one order that are counted as bought together, the first ones: the "
+                "work grows with the square, and a basket of hundreds says little of pairs."},
     {.name = "history.products_max",
      .type = OPTION_INT,
      .offset = AT(history_products_max),
@@ -93,10 +101,18 @@ const struct option_table recommend_option_table = {
 uint64_t recommend_options_digest(const struct recommend_options *values)
 {
     const int64_t numbers[] = {
-        values->model,          values->is_pushing,           values->products_max,
-        values->neighbours_max, values->history_products_max, values->slice_customers_max,
-        values->jobs_max,       values->job_attempts_max,     values->job_retry_ms,
-        values->summary_ms,     (int64_t)values->bytes_max,
+        values->model,
+        values->is_pushing,
+        values->products_max,
+        values->neighbours_max,
+        values->history_products_max,
+        values->basket_pairs_max,
+        values->slice_customers_max,
+        values->jobs_max,
+        values->job_attempts_max,
+        values->job_retry_ms,
+        values->summary_ms,
+        (int64_t)values->bytes_max,
     };
 
     return hash_bytes(numbers, sizeof numbers, 0);

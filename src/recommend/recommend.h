@@ -41,6 +41,7 @@ struct recommend_options {
     bool is_pushing;              /* a list for the customer after each order, unasked */
     int64_t products_max;         /* of one tenant; the least recently seen go first */
     int64_t neighbours_max;       /* products kept with each product as bought together */
+    int64_t basket_pairs_max;     /* products of one order that become neighbours */
     int64_t history_products_max; /* kept of one customer */
     int64_t slice_customers_max;  /* of batch jobs, ranked in one tick */
     int64_t jobs_max;             /* unfinished batch jobs of one tenant */
