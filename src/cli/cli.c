@@ -19,6 +19,7 @@ static const struct subcommand subcommands[] = {
     {"check", check_main, "say everything that is wrong with a configuration"},
     {"config", reference_main, "print the reference of all settings, or an example"},
     {"topics", topics_main, "create or describe the topics"},
+    {"state", state_main, "look at journal and snapshots, or verify them"},
     {"tail", tail_main, "watch results as they appear"},
     {"replay", replay_main, "try rules on recorded events, without Kafka"},
     {"evaluate", evaluate_main, "judge the recommendations on recorded orders"},

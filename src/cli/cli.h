@@ -15,6 +15,7 @@ int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int reference_main(int argc, char **argv); /* weir config */
 int topics_main(int argc, char **argv);
+int state_main(int argc, char **argv);
 int broker_main(int argc, char **argv);
 int generate_main(int argc, char **argv);
 int replay_main(int argc, char **argv);

@@ -90,6 +90,9 @@ class Recovery(WorldTest):
         load.stop()
         self.check_published_once(self.check_final(load.count))
         self.assertEqual(weir.stop(), 0)
+        # And record for record it is what a machine says that never crashed.
+        verdict = self.run_command("state", "verify", config=settings)
+        self.assertIn('"equal":true', verdict.stdout.replace(" ", ""))
 
     def test_partitions_move_between_processes(self):
         settings = self.config(processing=["guarantee: exactly_once", "snapshot.interval_ms: 1s"])
