@@ -198,8 +198,9 @@ static void reject_unknown(struct command_call *call)
 
     for (uint32_t i = 0; i < ROW_COUNT; i++)
         known = arena_print(call->arena, "%s%s%s", known, i > 0 ? ", " : "", rows[i].type);
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        for (const char *const *at = rooms[i]->command_types; at != NULL && *at != NULL; at++)
+    for (uint32_t i = 0; i < call->room_count; i++)
+        for (const char *const *at = call->rooms[i].row->command_types; at != NULL && *at != NULL;
+             at++)
             known = arena_print(call->arena, "%s, %s", known, *at);
     reject(call, arena_print(call->arena, "type: %.*s is not known; known are %s",
                              VIEW_PRINT(call->event->command.type), known));
@@ -222,24 +223,31 @@ static void run_row(struct command_call *call, const struct command_row *row)
         row->run(call);
 }
 
-static void run_in_room(struct command_call *call, uint32_t index)
+static void run_in_room(struct command_call *call, const struct room_instance *room)
 {
     if (view_is_absent(call->event->tenant_id))
         reject_missing_tenant(call);
     else if (call->is_home)
-        rooms[index]->command(call->rooms[index], call->event, call->arena, call->outbox,
-                              &call->answer);
+        room->row->command(room->state, call->event, call->arena, call->outbox, &call->answer);
+}
+
+static const struct room_instance *find_room(const struct command_call *call)
+{
+    for (uint32_t i = 0; i < call->room_count; i++)
+        if (room_has_command(call->rooms[i].row, call->event->command.type))
+            return &call->rooms[i];
+    return NULL;
 }
 
 void command_run(struct command_call *call)
 {
     const struct command_row *row = find_row(call->event->command.type);
-    uint32_t room = room_of_command(call->event->command.type);
+    const struct room_instance *room = find_room(call);
 
     call->answer = (struct room_answer){.is_accepted = true};
     if (row != NULL)
         run_row(call, row);
-    else if (room < ROOM_COUNT)
+    else if (room != NULL)
         run_in_room(call, room);
     else
         reject_unknown(call);

@@ -19,7 +19,8 @@
 struct command_call {
     const struct event *event;
     struct rulebook *book;
-    void *const *rooms;    /* the states of the dispatch table's rows */
+    const struct room_instance *rooms; /* those at work */
+    uint32_t room_count;
     bool is_home;          /* this partition answers, and holds the tenant's state */
     struct arena *arena;   /* of the texts below */
     struct outbox *outbox; /* of what a room publishes beside the answer */

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "engine/default_rules.h"
@@ -13,6 +14,13 @@ static const char *const late_policies[] = {"count", "dead_letter", NULL};
 
 #define AT(member) offsetof(struct engine_options, member)
 static const struct option options[] = {
+    {.name = "rooms",
+     .type = OPTION_TEXT,
+     .offset = AT(rooms),
+     .preset = "anomaly,recommend",
+     .purpose = "What is made of the events: `anomaly` (rules and alerts), `recommend` "
+                "(recommendations), or both. They share `engine.memory.bytes_max`; one that is "
+                "left out takes no memory and no time."},
     {.name = "lateness",
      .type = OPTION_DURATION_MS,
      .offset = AT(lateness_ms),
@@ -150,6 +158,37 @@ static void read_engine(struct engine_config *config, const struct tree *section
     read->deduplicate = NULL;
 }
 
+static uint32_t find_room(struct view name)
+{
+    uint32_t index = 0;
+
+    while (index < ROOM_COUNT && !view_is_text(name, rooms[index]->name))
+        index++;
+    return index;
+}
+
+/* A comma between names; blanks around them do no harm. */
+static void read_room_names(struct engine_config *config, const struct tree *at,
+                            struct complaints *complaints)
+{
+    const char *rest = config->options.rooms;
+
+    while (rest != NULL) {
+        size_t size = strcspn(rest, ",");
+        size_t blanks = strspn(rest, " ");
+        struct view name = {rest + blanks, blanks < size ? (uint32_t)(size - blanks) : 0};
+        while (name.size > 0 && name.data[name.size - 1] == ' ')
+            name.size--;
+        uint32_t index = find_room(name);
+        if (index < ROOM_COUNT)
+            config->has_room[index] = true;
+        else
+            complain(complaints, at, "engine.rooms: expected anomaly or recommend, not '%.*s'",
+                     VIEW_PRINT(name));
+        rest = rest[size] == ',' ? rest + size + 1 : NULL;
+    }
+}
+
 static void read_rooms(struct engine_config *config, const struct tree *root,
                        struct complaints *complaints)
 {
@@ -212,6 +251,7 @@ struct engine_config *engine_config_create(const struct tree *root, const struct
     config->currencies = currency_read(tree_get(root, "currency"), config->arena, complaints);
     config->tenants =
         tenant_read(tree_get(root, "tenants"), config->currencies, config->arena, complaints);
+    read_room_names(config, tree_get(tree_get(root, "engine"), "rooms"), complaints);
     read_rooms(config, root, complaints);
     read_rules(config, rules, complaints);
     if (complaints->count == before && config->rules != NULL)
@@ -278,7 +318,9 @@ uint64_t engine_config_digest(const struct engine_config *config)
     digest = tenant_digest(config->tenants, digest);
     digest = currency_digest(config->currencies, digest);
     for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->options_digest != NULL)
+        digest = hash_mix(digest, config->has_room[i] ? 1 : 0);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (config->has_room[i] && rooms[i]->options_digest != NULL)
             digest = hash_mix(digest, rooms[i]->options_digest(config->room_options[i]));
     return hash_mix(digest, rule_set_digest(config->rules));
 }

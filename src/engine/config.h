@@ -3,6 +3,7 @@
 /*
  * config.h - the inside of struct engine_config, for the files of this room.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "anomaly/anomaly.h"
@@ -16,6 +17,7 @@
 enum late_policy { LATE_COUNT, LATE_DEAD_LETTER };
 
 struct engine_options {
+    const char *rooms; /* names, comma between */
     int64_t lateness_ms;
     const struct tree *lateness_by_topic;
     int64_t late; /* enum late_policy */
@@ -37,6 +39,7 @@ struct engine_config {
     int32_t partition_count;
     struct tenant_table *tenants;
     struct currency_table *currencies;
+    bool has_room[ROOM_COUNT];
     const void *room_options[ROOM_COUNT];
     engine_parse_fn *parse;
     const struct tree *rules_tree; /* our copy, to compile anew after a switch by command */

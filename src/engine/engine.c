@@ -50,7 +50,8 @@ struct engine {
     struct state state;
     struct rulebook *book;
     struct deduplicate *seen[EVENT_KIND_COUNT]; /* NULL: off */
-    void *rooms[ROOM_COUNT];
+    struct room_instance rooms[ROOM_COUNT];
+    uint32_t room_count;
     struct local_time *local;             /* a cache */
     int64_t future_limit_ms;              /* derived from now_ms */
     int64_t holding_ms[EVENT_KIND_COUNT]; /* derived: watermarks, INT64_MAX for idle kinds */
@@ -58,28 +59,23 @@ struct engine {
 
 /* ---- life ---- */
 
-static size_t room_bytes_max(const struct engine_config *config, uint32_t index)
+static struct room_setup setup_of(const struct engine *engine, const struct room_instance *room)
 {
     uint64_t shares = 0;
 
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        shares += rooms[i]->memory_share;
-    return (size_t)((uint64_t)config->options.memory_bytes_max / shares *
-                    rooms[index]->memory_share);
-}
-
-static struct room_setup setup_of(const struct engine *engine, uint32_t index)
-{
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        shares += engine->rooms[i].row->memory_share;
     return (struct room_setup){
         .rules = rulebook_rules(engine->book),
-        .options = engine->config->room_options[index],
+        .options = room->options,
         .lateness_ms = engine->config->lateness_ms,
-        .bytes_max = room_bytes_max(engine->config, index),
+        .bytes_max = (size_t)((uint64_t)engine->config->options.memory_bytes_max / shares *
+                              room->row->memory_share),
         .partition = engine->partition,
     };
 }
 
-/* Everything but the rooms. */
+/* Everything but the states of the rooms. */
 static struct engine *create_engine(const struct engine_config *config, int32_t partition)
 {
     struct engine *engine = calloc(1, sizeof *engine);
@@ -92,6 +88,10 @@ static struct engine *create_engine(const struct engine_config *config, int32_t 
     engine->state.now_ms = INT64_MIN;
     engine->future_limit_ms = INT64_MAX;
     engine->book = rulebook_create(config);
+    for (uint32_t i = 0; i < ROOM_COUNT; i++)
+        if (config->has_room[i])
+            engine->rooms[engine->room_count++] =
+                (struct room_instance){rooms[i], config->room_options[i], NULL};
     zones = tenant_zones(config->tenants, &zone_count);
     engine->local = local_time_create(zones, zone_count);
     for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
@@ -109,10 +109,11 @@ struct engine *engine_open(const struct engine_config *config, int32_t partition
 {
     struct engine *engine = create_engine(config, partition);
 
-    for (uint32_t i = 0; i < ROOM_COUNT; i++) {
-        struct room_setup setup = setup_of(engine, i);
-        engine->rooms[i] = rooms[i]->open(&setup);
-        assert(engine->rooms[i] != NULL);
+    for (uint32_t i = 0; i < engine->room_count; i++) {
+        struct room_instance *room = &engine->rooms[i];
+        struct room_setup setup = setup_of(engine, room);
+        room->state = room->row->open(&setup);
+        assert(room->state != NULL);
     }
     return engine;
 }
@@ -121,9 +122,9 @@ void engine_close(struct engine *engine)
 {
     if (engine == NULL)
         return;
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (engine->rooms[i] != NULL)
-            rooms[i]->close(engine->rooms[i]);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].state != NULL)
+            engine->rooms[i].row->close(engine->rooms[i].state);
     for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
         deduplicate_destroy(engine->seen[kind]);
     local_time_destroy(engine->local);
@@ -135,9 +136,9 @@ void engine_close(struct engine *engine)
 
 static void advance_rooms(struct engine *engine, struct outbox *outbox)
 {
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->advance != NULL)
-            rooms[i]->advance(engine->rooms[i], engine->holding_ms, outbox);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->advance != NULL)
+            engine->rooms[i].row->advance(engine->rooms[i].state, engine->holding_ms, outbox);
 }
 
 static void derive_holding(struct engine *engine)
@@ -167,8 +168,8 @@ static void raise_watermark(struct engine *engine, const struct event *event, st
 
 /* ---- an event ---- */
 
-static void apply_rooms(struct engine *engine, const struct event *event,
-                        const struct tenant *tenant, struct outbox *outbox)
+static struct room_event look_at(struct engine *engine, const struct event *event,
+                                 const struct tenant *tenant)
 {
     struct room_event seen = {.event = event, .tenant = tenant};
 
@@ -176,9 +177,37 @@ static void apply_rooms(struct engine *engine, const struct event *event,
     if (event->kind == EVENT_ORDER)
         seen.reference_amount = currency_convert(engine->config->currencies, event->order.amount,
                                                  event->order.currency, tenant->currency);
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if ((rooms[i]->kinds >> event->kind) & 1)
-            rooms[i]->apply(engine->rooms[i], &seen, outbox);
+    return seen;
+}
+
+static void apply_rooms(struct engine *engine, const struct event *event,
+                        const struct tenant *tenant, struct outbox *outbox)
+{
+    struct room_event seen = look_at(engine, event, tenant);
+
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if ((engine->rooms[i].row->kinds >> event->kind) & 1)
+            engine->rooms[i].row->apply(engine->rooms[i].state, &seen, outbox);
+}
+
+void engine_expect(struct engine *engine, const struct event *events, uint32_t count)
+{
+    struct room_event seen[ENGINE_EXPECT_MAX];
+    uint32_t seen_count = 0;
+
+    for (; seen_count < count && seen_count < ENGINE_EXPECT_MAX; seen_count++) {
+        const struct event *event = &events[seen_count];
+        const struct tenant *tenant = tenant_find(engine->config->tenants, event->tenant_id);
+        /* Rooms are told of events only, not of commands, and not of strangers. */
+        if (event->kind == EVENT_COMMAND || tenant == NULL)
+            break;
+        seen[seen_count] = look_at(engine, event, tenant);
+    }
+    if (seen_count < 2)
+        return;
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->expect != NULL)
+            engine->rooms[i].row->expect(engine->rooms[i].state, events, seen, seen_count);
 }
 
 static bool is_home(const struct engine *engine, struct view tenant_id)
@@ -207,6 +236,7 @@ static void apply_command(struct engine *engine, const struct event *event, stru
         .event = event,
         .book = engine->book,
         .rooms = engine->rooms,
+        .room_count = engine->room_count,
         .is_home = is_home(engine, event->tenant_id),
         .arena = outbox_scratch(outbox),
         .outbox = outbox,
@@ -216,9 +246,10 @@ static void apply_command(struct engine *engine, const struct event *event, stru
     engine->state.applied[EVENT_COMMAND]++;
     command_run(&call);
     if (call.has_new_rules) {
-        for (uint32_t i = 0; i < ROOM_COUNT; i++)
-            if (rooms[i]->replace_rules != NULL)
-                rooms[i]->replace_rules(engine->rooms[i], rulebook_rules(engine->book), outbox);
+        for (uint32_t i = 0; i < engine->room_count; i++)
+            if (engine->rooms[i].row->replace_rules != NULL)
+                engine->rooms[i].row->replace_rules(engine->rooms[i].state,
+                                                    rulebook_rules(engine->book), outbox);
         rulebook_settle(engine->book);
         audit_alerts(outbox, from);
     }
@@ -311,18 +342,19 @@ void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
         derive_holding(engine);
         advance_rooms(engine, outbox);
     }
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->tick != NULL)
-            rooms[i]->tick(engine->rooms[i], now_ms, state->awake_ms, state->last_arrival_ms,
-                           outbox);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->tick != NULL)
+            engine->rooms[i].row->tick(engine->rooms[i].state, now_ms, state->awake_ms,
+                                       state->last_arrival_ms, outbox);
     if (outbox_count(outbox) != from)
         audit_alerts(outbox, from);
 }
 
 bool engine_is_busy(const struct engine *engine)
 {
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->is_busy != NULL && rooms[i]->is_busy(engine->rooms[i]))
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->is_busy != NULL &&
+            engine->rooms[i].row->is_busy(engine->rooms[i].state))
             return true;
     return false;
 }
@@ -346,9 +378,9 @@ void engine_finish(struct engine *engine, struct outbox *outbox)
 {
     uint32_t from = outbox_count(outbox);
 
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->finish != NULL)
-            rooms[i]->finish(engine->rooms[i], outbox);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->finish != NULL)
+            engine->rooms[i].row->finish(engine->rooms[i].state, outbox);
     if (outbox_count(outbox) != from)
         audit_alerts(outbox, from);
 }
@@ -378,15 +410,15 @@ static void save_state(const struct engine *engine, struct byte_writer *out)
 }
 
 /* A section starts with its length, written when it is known. */
-static void save_room(const struct engine *engine, uint32_t index, struct byte_writer *out)
+static void save_room(const struct room_instance *room, struct byte_writer *out)
 {
     size_t start;
     uint64_t length;
 
-    byte_put_view(out, view_of(rooms[index]->name));
+    byte_put_view(out, view_of(room->row->name));
     start = out->size;
     byte_put_u64(out, 0);
-    rooms[index]->save(engine->rooms[index], out);
+    room->row->save(room->state, out);
     length = out->size - start - sizeof length;
     struct byte_writer patch = {out->data + start, 0, sizeof length};
     byte_put_u64(&patch, length);
@@ -399,9 +431,9 @@ void engine_save(const struct engine *engine, struct byte_writer *out)
     byte_put_u64(out, engine_config_digest(engine->config));
     byte_put_i64(out, engine->partition);
     save_state(engine, out);
-    byte_put_varint(out, ROOM_COUNT);
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        save_room(engine, i, out);
+    byte_put_varint(out, engine->room_count);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        save_room(&engine->rooms[i], out);
 }
 
 static enum status load_header(const struct engine *engine, struct byte_reader *in,
@@ -462,22 +494,23 @@ static enum status load_state(struct engine *engine, struct byte_reader *in,
 static enum status load_room(struct engine *engine, uint32_t index, struct byte_reader *in,
                              struct failure *failure)
 {
-    struct room_setup setup = setup_of(engine, index);
+    struct room_instance *room = &engine->rooms[index];
+    struct room_setup setup = setup_of(engine, room);
     struct view name = byte_take_view(in);
     uint64_t length = byte_take_u64(in);
     struct byte_reader section;
 
-    if (in->broken || !view_is_text(name, rooms[index]->name) || length > byte_reader_left(in))
+    if (in->broken || !view_is_text(name, room->row->name) || length > byte_reader_left(in))
         return failure_set(failure, REMEDY_STOP, "the saved state has no sound part for %s",
-                           rooms[index]->name);
+                           room->row->name);
     section = byte_reader_of(in->at, (size_t)length);
     byte_take(in, (size_t)length);
-    engine->rooms[index] = rooms[index]->load(&setup, &section, failure);
-    if (engine->rooms[index] == NULL)
+    room->state = room->row->load(&setup, &section, failure);
+    if (room->state == NULL)
         return STATUS_BROKEN;
     if (section.broken || byte_reader_left(&section) > 0)
         return failure_set(failure, REMEDY_STOP, "the saved state of %s is damaged",
-                           rooms[index]->name);
+                           room->row->name);
     return STATUS_OK;
 }
 
@@ -489,9 +522,9 @@ struct engine *engine_load(const struct engine_config *config, int32_t partition
 
     if (status == STATUS_OK)
         status = load_state(engine, in, failure);
-    if (status == STATUS_OK && byte_take_varint(in) != ROOM_COUNT)
+    if (status == STATUS_OK && byte_take_varint(in) != engine->room_count)
         status = failure_set(failure, REMEDY_STOP, "the saved state has other parts than ours");
-    for (uint32_t i = 0; i < ROOM_COUNT && status == STATUS_OK; i++)
+    for (uint32_t i = 0; i < engine->room_count && status == STATUS_OK; i++)
         status = load_room(engine, i, in, failure);
     if (status == STATUS_OK && in->broken)
         status = failure_set(failure, REMEDY_STOP, "the saved state is cut off");
@@ -510,8 +543,8 @@ uint64_t engine_digest(const struct engine *engine)
     save_state(engine, &own);
     digest = hash_bytes(own.data, own.size, (uint64_t)engine->partition);
     byte_writer_free(&own);
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        digest = hash_mix(digest, rooms[i]->digest(engine->rooms[i]));
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        digest = hash_mix(digest, engine->rooms[i].row->digest(engine->rooms[i].state));
     return digest;
 }
 
@@ -531,7 +564,7 @@ void engine_stats(const struct engine *engine, struct engine_stats *stats)
         stats->state_bytes += deduplicate_bytes(engine->seen[kind]);
         stats->ids_pushed_out += deduplicate_pushed_out(engine->seen[kind]);
     }
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        if (rooms[i]->stats != NULL)
-            rooms[i]->stats(engine->rooms[i], stats);
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->stats != NULL)
+            engine->rooms[i].row->stats(engine->rooms[i].state, stats);
 }

@@ -17,11 +17,10 @@ const struct option_table *const room_option_tables[] = {
     NULL,
 };
 
-uint32_t room_of_command(struct view type)
+bool room_has_command(const struct room *room, struct view type)
 {
-    for (uint32_t i = 0; i < ROOM_COUNT; i++)
-        for (const char *const *at = rooms[i]->command_types; at != NULL && *at != NULL; at++)
-            if (view_is_text(type, *at))
-                return i;
-    return ROOM_COUNT;
+    for (const char *const *at = room->command_types; at != NULL && *at != NULL; at++)
+        if (view_is_text(type, *at))
+            return true;
+    return false;
 }

@@ -59,6 +59,9 @@ struct room {
     void *(*open)(const struct room_setup *setup);
     void (*close)(void *state);
     void (*apply)(void *state, const struct room_event *event, struct outbox *outbox);
+    /* A hint: these come next, at most ENGINE_EXPECT_MAX; events[i] is what seen[i] is about. */
+    void (*expect)(void *state, const struct event *events, const struct room_event *seen,
+                   uint32_t count);
     /* The watermark of a kind moved; INT64_MIN: none yet, INT64_MAX: idle. */
     void (*advance)(void *state, const int64_t *watermark_ms, struct outbox *outbox);
     /* now_ms is the time; awake_ms leaves out what passed between ticks far apart (the
@@ -88,6 +91,12 @@ extern const struct option_table *const room_option_tables[];
 extern const struct room room_anomaly;
 extern const struct room room_recommend;
 
-/* The row whose command that is, or ROOM_COUNT. */
-uint32_t room_of_command(struct view type);
+/* A row at work in an engine. */
+struct room_instance {
+    const struct room *row;
+    const void *options;
+    void *state;
+};
+
+bool room_has_command(const struct room *room, struct view type);
 #endif

@@ -22,14 +22,28 @@ static void close_anomaly(void *state)
     anomaly_close(state);
 }
 
+_Static_assert((int)ENGINE_EXPECT_MAX <= (int)ANOMALY_EXPECT_MAX, "the hint is passed on whole");
+
+static struct anomaly_context context_of(const struct room_event *event)
+{
+    return (struct anomaly_context){event->local_hour, event->reference_amount};
+}
+
 static void apply(void *state, const struct room_event *event, struct outbox *outbox)
 {
-    struct anomaly_context context = {
-        .local_hour = event->local_hour,
-        .reference_amount = event->reference_amount,
-    };
+    struct anomaly_context context = context_of(event);
 
     anomaly_apply(state, event->event, &context, outbox);
+}
+
+static void expect(void *state, const struct event *events, const struct room_event *seen,
+                   uint32_t count)
+{
+    struct anomaly_context contexts[ENGINE_EXPECT_MAX];
+
+    for (uint32_t i = 0; i < count; i++)
+        contexts[i] = context_of(&seen[i]);
+    anomaly_expect(state, events, contexts, count);
 }
 
 static void advance(void *state, const int64_t *watermark_ms, struct outbox *outbox)
@@ -91,6 +105,7 @@ const struct room room_anomaly = {
     .open = open_anomaly,
     .close = close_anomaly,
     .apply = apply,
+    .expect = expect,
     .advance = advance,
     .tick = tick,
     .finish = finish,

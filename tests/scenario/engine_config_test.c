@@ -195,6 +195,37 @@ static void test_the_future_is_measured_from_the_last_tick(void **state)
     engine_config_destroy(config);
 }
 
+static void test_rooms_that_are_left_out(void **state)
+{
+    struct engine_config *config = good_config("engine: {rooms: anomaly}");
+    struct engine *engine = engine_open(config, 0);
+    struct event command = {.kind = EVENT_COMMAND, .id = VIEW_LITERAL("c")};
+
+    (void)state;
+    assert_int_equal(apply(engine, "a", "acme", start_ms), VERDICT_APPLIED);
+    assert_int_equal(count_results(RESULT_ALERT), 1);
+    command.tenant_id = VIEW_LITERAL("acme");
+    command.command.type = VIEW_LITERAL("summarize-tenant");
+    outbox_reset(outbox);
+    engine_apply(engine, &command, outbox);
+    assert_int_equal(outbox_at(outbox, 0)->command_result.status, COMMAND_REJECTED);
+    engine_close(engine);
+    engine_config_destroy(config);
+    config = good_config("engine: {rooms: [recommend]}");
+    engine = engine_open(config, 0);
+    outbox_reset(outbox);
+    assert_int_equal(apply(engine, "a", "acme", start_ms), VERDICT_APPLIED);
+    assert_int_equal(count_results(RESULT_ALERT), 0);
+    engine_apply(engine, &command, outbox);
+    assert_int_equal(count_results(RESULT_COMMAND_RESULT), 1);
+    assert_true(count_results(RESULT_ANALYTICS) > 0);
+    engine_close(engine);
+    engine_config_destroy(config);
+    assert_null(read_config("engine: {rooms: [anomaly, kitchen]}"));
+    assert_string_equal(complaints.first->text,
+                        "weir.yaml:1: engine.rooms: expected anomaly or recommend, not 'kitchen'");
+}
+
 static void test_unknown_tenants(void **state)
 {
     struct engine_config *config = good_config("tenants: {unknown: reject, list: [acme, emca]}");
@@ -215,6 +246,7 @@ static void test_digest_of_the_configuration(void **state)
         "engine: {lateness: 61s}",
         "engine: {lateness_by_topic: {orders: 61s}}",
         "engine: {deduplicate: {orders: 5m}}",
+        "engine: {rooms: anomaly}",
         "tenants: {time_zone: Europe/Berlin}",
         "tenants: {list: [acme]}",
         "currency: {rates: {EUR: 1.1}}",
@@ -372,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lateness_by_topic, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_future_is_measured_from_the_last_tick, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_rooms_that_are_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_tenants, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_digest_of_the_configuration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_states_of_others_are_refused, set_up, tear_down),

@@ -210,7 +210,22 @@ static struct engine *save_and_load(const struct engine_config *config, struct e
 struct plan {
     uint64_t batch;      /* events between two drains */
     uint64_t save_every; /* 0: never */
+    bool is_expecting;   /* the engine is told what comes next */
 };
+
+/* Tells the engine of the events from `number` on. */
+static void expect_events(struct engine *engine, uint64_t seed, uint64_t number)
+{
+    enum { AHEAD = ENGINE_EXPECT_MAX + 3 };
+    static struct made made[AHEAD];
+    struct event events[AHEAD];
+
+    for (uint64_t i = 0; i < AHEAD; i++) {
+        make_event(seed, number + i, 4, true, &made[i]);
+        events[i] = made[i].event;
+    }
+    engine_expect(engine, events, (uint32_t)(hash_mix(seed, number) % (AHEAD + 1)));
+}
 
 /* Runs a stream to its end; *text gets all results. Returns the digest before the end. */
 static uint64_t run(const struct engine_config *config, uint64_t seed, struct plan plan,
@@ -225,6 +240,8 @@ static uint64_t run(const struct engine_config *config, uint64_t seed, struct pl
     for (uint64_t i = 0; i < EVENTS; i++) {
         if (i % 300 == 0)
             engine_tick(engine, start_ms + (int64_t)i * 1500, outbox);
+        if (plan.is_expecting && i % 20 == 0)
+            expect_events(engine, seed, i);
         make_event(seed, i, 4, true, &made);
         engine_apply(engine, &made.event, outbox);
         if ((i + 1) % plan.batch == 0)
@@ -264,6 +281,17 @@ static void test_batches_do_not_matter(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++)
         assert_same_run(config, seed, (struct plan){.batch = 1}, (struct plan){.batch = 997});
+    engine_config_destroy(config);
+}
+
+static void test_hints_do_not_matter(void **state)
+{
+    struct engine_config *config = config_with_ids();
+
+    (void)state;
+    for (uint64_t seed = 50; seed < 50 + SEEDS; seed++)
+        assert_same_run(config, seed, (struct plan){.batch = 20},
+                        (struct plan){.batch = 20, .is_expecting = true});
     engine_config_destroy(config);
 }
 
@@ -451,6 +479,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_do_not_matter),
+        cmocka_unit_test(test_hints_do_not_matter),
         cmocka_unit_test(test_a_loaded_state_goes_on_as_the_saved_one),
         cmocka_unit_test(test_digests_tell_states_apart),
         cmocka_unit_test(test_rules_by_command_survive),
