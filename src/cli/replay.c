@@ -8,8 +8,10 @@
  *
  * A file is taken in its own order: an event too far behind those before it in the same
  * file is late, as it would be in Kafka. There are no ticks, since nobody waits here:
- * event time alone decides, and no event is from the future. A topic whose file has ended
- * is retired, so that rules over several topics go on with the others.
+ * event time alone decides, and no event is from the future. Only batch jobs of
+ * recommendations are done in ticks; where there are requests, event time ticks once a
+ * second. A topic whose file has ended is retired, so that rules over several topics go on
+ * with the others.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -31,6 +33,8 @@ enum {
     PARTITION = 0,
     OUTPUT_BYTES = 1 << 16,
     REPORTS_MAX = 100, /* bad lines of one file that are told one by one */
+    TICK_MS = 1000,
+    LAST_TICKS_MAX = 100000, /* for batch work at the end of the input */
 };
 
 enum output { OUTPUT_JSON, OUTPUT_NONE };
@@ -95,17 +99,17 @@ static const struct arg args[] = {
 
 static const struct arg_table table = {
     .command = "replay",
-    .summary = "Runs the engine over recorded events, without Kafka, and prints every result as "
-               "one line of JSON. At the end all open episodes are closed with their final "
-               "figures.",
+    .summary =
+        "Runs the engine over recorded events, without Kafka, and prints every result as one\n"
+        "line of JSON. At the end all open episodes are closed with their final figures.",
     .args = args,
     .count = sizeof args / sizeof args[0],
     .examples = "  weir replay --input orders=orders.jsonl.gz --rules my-rules.yaml\n"
-                "  weir replay --input orders=- --input auth-events=auth.avro < orders.jsonl\n",
+                "  weir replay --input orders=- --input auth-events=auth.avro < orders.jsonl",
     .notes = "Files hold one JSON object a line, or are Avro containers; plain, .gz or .zst.\n"
              "A line that is no event is told on standard error and counted; the run goes on.\n"
-             "Exit code 1: a file could not be opened, or not be read to its end, or not one of "
-             "its lines was an event.\n",
+             "Exit code 1: a file could not be opened, or not be read to its end, or not one of\n"
+             "its lines was an event.",
 };
 
 struct source {
@@ -129,6 +133,8 @@ struct replay {
     struct source sources[INPUTS_MAX];
     uint32_t source_count;
     uint32_t turn; /* the source whose turn it is, with --arrival */
+    bool has_ticks;
+    int64_t tick_ms; /* of the last one */
     uint64_t unknown_tenants;
     uint64_t results;
 };
@@ -248,9 +254,20 @@ static void take_results(struct replay *replay)
 
 /* ---- the run ---- */
 
+static void pass_time(struct replay *replay, int64_t time_ms)
+{
+    if (!replay->has_ticks || time_ms < replay->tick_ms + TICK_MS)
+        return;
+    replay->tick_ms = time_ms;
+    engine_tick(replay->engine, time_ms, replay->outbox);
+}
+
 static void apply(struct replay *replay, struct source *source)
 {
-    enum verdict verdict = engine_apply(replay->engine, &source->head, replay->outbox);
+    enum verdict verdict;
+
+    pass_time(replay, source->head.event_time_ms);
+    verdict = engine_apply(replay->engine, &source->head, replay->outbox);
 
     switch (verdict) {
     case VERDICT_UNKNOWN_TENANT:
@@ -274,8 +291,10 @@ static void run(struct replay *replay)
 {
     struct source *source;
 
-    for (uint32_t i = 0; i < replay->source_count; i++)
+    for (uint32_t i = 0; i < replay->source_count; i++) {
         advance(&replay->sources[i]);
+        replay->has_ticks |= replay->sources[i].kind == EVENT_REQUEST;
+    }
     for (int kind = 0; kind < EVENT_COMMAND; kind++)
         if (!is_expected(replay, (enum event_kind)kind))
             engine_retire(replay->engine, (enum event_kind)kind, replay->outbox);
@@ -284,6 +303,11 @@ static void run(struct replay *replay)
         if (source != NULL)
             apply(replay, source);
     } while (source != NULL && ferror(stdout) == 0);
+    for (int i = 0; replay->has_ticks && i < LAST_TICKS_MAX && engine_is_busy(replay->engine);
+         i++) {
+        pass_time(replay, replay->tick_ms + TICK_MS);
+        take_results(replay);
+    }
     engine_finish(replay->engine, replay->outbox);
     take_results(replay);
     write_out(replay);

@@ -9,7 +9,7 @@ A file begins with what it shows, then has parts, each after a line `--- NAME`:
   --- orders.jsonl       any other name: a file, written beside the others
   --- alerts             every line of that result topic, in order; an object here must be
   --- command-results    contained in the object there (value only). null: has no such field
-  --- audit
+  --- audit, recommendations, batch-jobs, analytics: the same
   --- episodes           the last line of each alert without merged_into, in any order
   --- errors             each line is contained in some line of standard error
   --- exit               the exit code; 0 when the part is missing
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-TOPICS = ("alerts", "command-results", "audit")
+TOPICS = ("alerts", "command-results", "audit", "recommendations", "batch-jobs", "analytics")
 WORDS = TOPICS + ("command", "episodes", "errors", "exit")
 
 
