@@ -3,7 +3,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "cli/stop.h"
 #include "kafka/kafka.h"
@@ -70,6 +73,18 @@ static enum status open_transport(const struct processor *processor, const struc
     return kafka_open(&setup, transport, failure);
 }
 
+/* Differs between workers, processes and machines, and after a restart. */
+static uint32_t name_owner(const struct worker *worker)
+{
+    char host[256] = "";
+    uint64_t name;
+
+    gethostname(host, sizeof host - 1);
+    name = hash_view(view_of(host), (uint64_t)getpid());
+    name = hash_mix(name, worker->number);
+    return (uint32_t)hash_mix(name, (uint64_t)clock_monotonic_ns(clock_system()));
+}
+
 static enum status open_pipeline(const struct processor *processor, struct worker *worker,
                                  struct failure *failure)
 {
@@ -85,6 +100,7 @@ static enum status open_pipeline(const struct processor *processor, struct worke
         .clock = host->clock,
         .metrics = host->metrics,
         .worker = worker->number,
+        .owner = name_owner(worker),
     };
     enum status status;
 

@@ -59,6 +59,8 @@ struct pipeline_setup {
     const struct clock *clock;
     struct metric_registry *metrics;
     uint32_t worker; /* number, for metrics and the log */
+    uint32_t owner;  /* unlike that of other workers, here or elsewhere: tells apart those that
+                      * take a partition over in the same millisecond (at-least-once) */
 };
 
 struct pipeline;

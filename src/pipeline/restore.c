@@ -41,6 +41,9 @@ enum restore_phase {
     RESTORE_SETTLE,
 };
 
+/* Of an epoch; the rest is its moment. */
+enum { OWNER_BITS = 12 };
+
 /* The owner number `epoch` went on after record `base`. */
 struct epoch_start {
     uint64_t epoch, base;
@@ -718,13 +721,16 @@ static void follow_committed(struct restore *restore, enum topic topic)
     }
 }
 
-/* Higher than all before, and than that of an owner whose first record is still on its
- * way (at-least-once, nobody fences it): he came earlier. */
+/* The moment, then who: higher than all before, and than that of an owner whose first record
+ * is still on its way (at-least-once, nobody fences it): he came earlier. */
 static uint64_t next_epoch(const struct restore *restore)
 {
-    uint64_t now = restore->pipeline->wall_ms > 0 ? (uint64_t)restore->pipeline->wall_ms : 0;
+    const struct pipeline *pipeline = restore->pipeline;
+    uint64_t now = pipeline->wall_ms > 0 ? (uint64_t)pipeline->wall_ms : 0;
+    uint64_t last = restore->last_epoch >> OWNER_BITS;
 
-    return now > restore->last_epoch ? now : restore->last_epoch + 1;
+    return (now > last ? now : last + 1) << OWNER_BITS |
+           (pipeline->setup.owner & ((1u << OWNER_BITS) - 1));
 }
 
 /* Where a topic was never read, it begins at its beginning. */

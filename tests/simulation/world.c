@@ -200,7 +200,8 @@ static void start_process(struct world *world, struct process *process)
                                    .engine_config = world->config,
                                    .codec = world->codec,
                                    .clock = &world->cluster.clock,
-                                   .worker = process->number};
+                                   .worker = process->number,
+                                   .owner = member.number};
     struct failure failure = {0};
 
     /* A new identity each time leaves what its predecessor began to the time-out. */
