@@ -44,7 +44,7 @@ static struct figures figures_of(const struct stream *stream, const struct score
         .p50_us = at_share(score, .5),
         .p99_us = at_share(score, .99),
         .learn_us = part((double)score->learn_ns / 1e3, (double)score->learnt),
-        .bytes_a_pair = part((double)score->stats.bytes, (double)score->stats.pairs),
+        .bytes_a_pair = part((double)score->stats.customer_bytes, (double)score->stats.pairs),
     };
 }
 
@@ -90,6 +90,7 @@ static void put_score(struct json_writer *json, const struct stream *stream,
     put_number(json, "latency_p99_us", figures.p99_us);
     put_number(json, "learn_us", figures.learn_us);
     put_number(json, "bytes", (double)score->stats.bytes);
+    put_number(json, "bytes_of_customers", (double)score->stats.customer_bytes);
     put_number(json, "pairs", (double)score->stats.pairs);
     put_number(json, "neighbours", (double)score->stats.neighbours);
     json_name(json, "ndcg@10_over_stream");

@@ -124,6 +124,19 @@ void customer_destroy(struct store *store, uint32_t reference)
     store->bytes -= store->customers.item_bytes;
 }
 
+static size_t bytes_of_run(size_t bytes)
+{
+    return bytes > 0 ? blocks_round(bytes) : 0;
+}
+
+size_t customer_bytes(const struct store *store, const struct customer *customer)
+{
+    return store->customers.item_bytes +
+           bytes_of_run(customer->habit_capacity * sizeof(struct habit)) +
+           bytes_of_run(customer->basket_capacity * sizeof(uint32_t)) +
+           bytes_of_run((size_t)customer->id.size + 1);
+}
+
 /* ---- habits ---- */
 
 void customer_reserve(struct store *store, struct customer *customer, uint32_t habit_count)

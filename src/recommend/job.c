@@ -5,7 +5,7 @@
 
 #include "recommend/state.h"
 
-enum { TURN_CUSTOMERS = 8, PROGRESS_STEPS = 10, ATTEMPTS_SHIFT_MAX = 20 };
+enum { TURN_CUSTOMERS = 8, PROGRESS_STEPS = 10, ATTEMPTS_SHIFT_MAX = 20, LIST_PRODUCTS = 8192 };
 
 /* ---- telling ---- */
 
@@ -331,13 +331,19 @@ static void end_attempt(struct recommend *recommend, struct market *market, stru
     remove_job(&recommend->store, market, job);
 }
 
-/* A turn of at most `budget` customers; returns how many were served. */
+/* A list's cost in customers of a small shop: the work grows with the products. */
+static uint32_t cost_of_list(const struct market *market)
+{
+    return 1 + market->product_count / LIST_PRODUCTS;
+}
+
+/* A turn within `budget`, one customer at least; returns what was spent. */
 static uint32_t take_turn(struct recommend *recommend, struct market *market, int64_t now_ms,
                           uint32_t budget, struct outbox *outbox)
 {
     fail_late_jobs(recommend, market, now_ms, outbox);
     struct job *job = next_job(market, now_ms);
-    uint32_t served = 0;
+    uint32_t served = 0, cost = cost_of_list(market);
 
     if (job == NULL)
         return 0;
@@ -347,7 +353,8 @@ static uint32_t take_turn(struct recommend *recommend, struct market *market, in
         publish(market, job, JOB_PROCESSING, 0, NULL, outbox);
     }
     uint32_t before = job->processed * PROGRESS_STEPS / (job->total > 0 ? job->total : 1);
-    while (served < budget && served < TURN_CUSTOMERS && job->waiting_at < job->waiting_count) {
+    while ((served == 0 || (served + 1) * cost <= budget) && served < TURN_CUSTOMERS &&
+           job->waiting_at < job->waiting_count) {
         serve_one(recommend, market, job, now_ms, outbox);
         served++;
     }
@@ -355,7 +362,7 @@ static uint32_t take_turn(struct recommend *recommend, struct market *market, in
         end_attempt(recommend, market, job, now_ms, outbox);
     else if (job->processed * PROGRESS_STEPS / job->total > before)
         publish(market, job, JOB_PROCESSING, 0, NULL, outbox);
-    return served;
+    return served * cost;
 }
 
 void job_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox)
@@ -368,9 +375,9 @@ void job_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox
     while (store->busy != NULL && budget > 0 && turns_in_vain < store->live_count) {
         struct market *market = store->busy->busy_next;
         store->busy = market;
-        uint32_t served = take_turn(recommend, market, now_ms, budget, outbox);
-        budget -= served;
-        turns_in_vain = served > 0 ? 0 : turns_in_vain + 1;
+        uint32_t spent = take_turn(recommend, market, now_ms, budget, outbox);
+        budget -= spent < budget ? spent : budget;
+        turns_in_vain = spent > 0 ? 0 : turns_in_vain + 1;
     }
 }
 

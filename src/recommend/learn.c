@@ -3,8 +3,8 @@
  *
  *   the model learns from the state before the order
  *   what was bought before: was it bought again?
- *   products: orders, popularity; neighbours of each other
- *   neighbours of the customer's last basket: what followed
+ *   products: orders, popularity
+ *   neighbours: of each other, and of the customer's last basket
  *   the customer: habits, the new last basket
  */
 #include <assert.h>
@@ -126,34 +126,72 @@ static uint32_t count_of_pairs(const struct recommend *recommend)
     return recommend->basket.count < most ? recommend->basket.count : most;
 }
 
-static void learn_products(struct recommend *recommend, struct market *market, int64_t time_ms)
+/* A product, and what of the basket is counted with it. */
+struct meeting {
+    uint32_t number;
+    uint64_t what;
+};
+
+/* Those of the basket met each other, those of the customer's last basket were followed by
+ * it. Most of the time goes into fetching their rows, so each is visited once. */
+static uint32_t list_meetings(const struct recommend *recommend, const struct customer *customer,
+                              struct meeting *meetings)
 {
     const struct basket *basket = &recommend->basket;
-    uint32_t pair_count = count_of_pairs(recommend);
+    uint32_t pair_count = count_of_pairs(recommend), count = pair_count;
+
+    for (uint32_t i = 0; i < pair_count; i++)
+        meetings[i] = (struct meeting){basket->products[i], NEIGHBOUR_TOGETHER};
+    for (uint32_t i = 0; customer != NULL && i < customer->basket_count; i++) {
+        uint32_t place = basket->place[customer->basket[i]];
+        if (place > 0 && place <= pair_count)
+            meetings[place - 1].what |= NEIGHBOUR_NEXT;
+        else
+            meetings[count++] = (struct meeting){customer->basket[i], NEIGHBOUR_NEXT};
+    }
+    return count;
+}
+
+/* Rows lie far apart, so while one is counted in, the entries of the next, the index of the
+ * one after it and the head of a third are on their way. */
+static void learn_meetings(struct recommend *recommend, struct market *market,
+                           const struct customer *customer)
+{
+    struct meeting meetings[BASKET_MAX + BASKET_KEPT_MAX];
+    const uint32_t *others = recommend->basket.products;
+    const struct product *products = market->products;
+    uint32_t count = list_meetings(recommend, customer, meetings);
+    uint32_t other_count = count_of_pairs(recommend);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 3 < count)
+            __builtin_prefetch(&products[meetings[i + 3].number].neighbours);
+        if (i + 2 < count)
+            neighbours_prefetch_index(&products[meetings[i + 2].number].neighbours, others,
+                                      other_count);
+        if (i + 1 < count)
+            neighbours_prefetch_entries(&products[meetings[i + 1].number].neighbours, others,
+                                        other_count);
+        product_meet(&recommend->store, market, meetings[i].number, others, other_count,
+                     meetings[i].what);
+    }
+}
+
+static void learn_products(struct recommend *recommend, struct market *market,
+                           const struct customer *customer, int64_t time_ms)
+{
+    const struct basket *basket = &recommend->basket;
     float growth[HALF_LIFE_COUNT];
 
     market_growth(market, time_ms, growth);
+    for (uint32_t i = 0; customer != NULL && i < customer->basket_count; i++) {
+        market->products[customer->basket[i]].sources += 1;
+        product_rescale(market, customer->basket[i]);
+    }
     for (uint32_t i = 0; i < basket->count; i++) {
         market->products[basket->products[i]].orders += 1;
         product_rescale(market, basket->products[i]);
         product_raise(market, basket->products[i], growth, 1);
-    }
-    for (uint32_t i = 0; i < pair_count; i++)
-        product_meet(&recommend->store, market, basket->products[i], basket->products, pair_count,
-                     NEIGHBOUR_TOGETHER);
-}
-
-static void learn_sequence(struct recommend *recommend, struct market *market,
-                           const struct customer *customer)
-{
-    const struct basket *basket = &recommend->basket;
-    uint32_t pair_count = count_of_pairs(recommend);
-
-    for (uint32_t i = 0; i < customer->basket_count; i++) {
-        market->products[customer->basket[i]].sources += 1;
-        product_rescale(market, customer->basket[i]);
-        product_meet(&recommend->store, market, customer->basket[i], basket->products, pair_count,
-                     NEIGHBOUR_NEXT);
     }
 }
 
@@ -262,11 +300,10 @@ void learn_order(struct recommend *recommend, const struct event *event,
         teach_model(recommend, market, customer, time_ms);
         if (customer != NULL)
             learn_repeats(&recommend->basket, market, customer);
-        learn_products(recommend, market, time_ms);
-        if (customer != NULL) {
-            learn_sequence(recommend, market, customer);
+        learn_products(recommend, market, customer, time_ms);
+        learn_meetings(recommend, market, customer);
+        if (customer != NULL)
             learn_habits(recommend, customer, time_ms);
-        }
     }
     empty_basket(&recommend->basket);
     market->totals.orders++;

@@ -33,7 +33,7 @@ enum { HALF_LIFE_3, HALF_LIFE_7, HALF_LIFE_14, HALF_LIFE_60, HALF_LIFE_COUNT };
 extern const float half_life_days[HALF_LIFE_COUNT];
 
 /* Lists of the most popular products, by the half-lives of `top_half_life`. */
-enum { TOP_COUNT = 2, TOP_PRODUCTS_MAX = 200 };
+enum { TOP_COUNT = 2, TOP_PRODUCTS_MAX = 100 };
 extern const int top_half_life[TOP_COUNT];
 
 enum {
@@ -208,7 +208,7 @@ void product_rebuild_tops(struct market *market);
 void product_free(struct store *store, struct market *market, uint32_t number);
 /* Counts the product's neighbours, on the market's account. */
 void product_meet(struct store *store, struct market *market, uint32_t number,
-                  const uint32_t *others, uint32_t other_count, enum neighbour_count what);
+                  const uint32_t *others, uint32_t other_count, uint64_t what);
 
 /* 0: unknown. */
 uint32_t customer_find(const struct store *store, const struct market *market, struct view id);
@@ -220,6 +220,8 @@ static inline struct customer *customer_at(const struct store *store, uint32_t r
 {
     return slab_at(&store->customers, reference);
 }
+/* With all that it points to. */
+size_t customer_bytes(const struct store *store, const struct customer *customer);
 /* Adds a habit of that product; the weakest go first when the history is full, so pointers
  * to habits are void. */
 struct habit *customer_add_habit(struct store *store, struct customer *customer, uint32_t product);

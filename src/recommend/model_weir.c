@@ -121,25 +121,28 @@ static inline quad bend(quad value)
     return quad_max(value, value * quad_of(leak));
 }
 
-/* The score of one candidate; `units` gets what comes out of the hidden units. */
+/* The score of one candidate; `units` gets what comes out of the hidden units. The sums
+ * have names of their own so that they stay in registers. */
+_Static_assert(UNIT_QUADS == 4, "see run");
 static inline float run(const float *x, uint32_t count, const quad *linear,
                         const quad (*hidden)[UNIT_QUADS], const quad *out, quad *units)
 {
-    quad sum = {0}, unit[UNIT_QUADS] = {{0}};
+    quad sum = {0}, first = {0}, second = {0}, third = {0}, fourth = {0};
 
-    for (uint32_t i = 0; i < count / 4; i++) {
+    for (uint32_t i = 0; i < count / 4; i++)
         sum += quad_load(x + i * 4) * linear[i];
-    }
     for (uint32_t i = 0; i < count; i++) {
         quad value = quad_of(x[i]);
-        for (int k = 0; k < UNIT_QUADS; k++)
-            unit[k] += value * hidden[i][k];
+        first += value * hidden[i][0];
+        second += value * hidden[i][1];
+        third += value * hidden[i][2];
+        fourth += value * hidden[i][3];
     }
-    for (int k = 0; k < UNIT_QUADS; k++) {
-        unit[k] = bend(unit[k]);
-        sum += unit[k] * out[k];
-        units[k] = unit[k];
-    }
+    units[0] = bend(first);
+    units[1] = bend(second);
+    units[2] = bend(third);
+    units[3] = bend(fourth);
+    sum += (units[0] * out[0] + units[1] * out[1]) + (units[2] * out[2] + units[3] * out[3]);
     return quad_sum(sum);
 }
 

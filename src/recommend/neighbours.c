@@ -14,9 +14,6 @@ enum {
     WEIGHT_STEPS = 256
 };
 
-#define TOGETHER_ONE (UINT64_C(1) << 32)
-#define NEXT_ONE (UINT64_C(1) << 48)
-
 static uint32_t hash_of(uint32_t number)
 {
     uint32_t hash = number * UINT32_C(0x9E3779B1);
@@ -154,18 +151,40 @@ static void add_entry(struct neighbours *row, struct blocks *blocks, uint32_t co
     row->index[at] = (uint16_t)(++row->count | tag_of(hash));
 }
 
-static void count_one(uint64_t *entry, enum neighbour_count what)
+static uint64_t count_one(uint64_t entry, uint64_t what)
 {
-    if (what == NEIGHBOUR_TOGETHER)
-        *entry += neighbour_together(*entry) < COUNT_MAX ? TOGETHER_ONE : 0;
-    else
-        *entry += neighbour_next(*entry) < COUNT_MAX ? NEXT_ONE : 0;
+    if (neighbour_together(entry) == COUNT_MAX)
+        what &= ~NEIGHBOUR_TOGETHER;
+    if (neighbour_next(entry) == COUNT_MAX)
+        what &= ~NEIGHBOUR_NEXT;
+    return entry + what;
+}
+
+void neighbours_prefetch_index(const struct neighbours *row, const uint32_t *numbers,
+                               uint32_t number_count)
+{
+    uint32_t mask = row->slot_count - 1u;
+
+    for (uint32_t i = 0; i < number_count && row->slot_count != 0; i++)
+        __builtin_prefetch(&row->index[hash_of(numbers[i]) & mask]);
+}
+
+void neighbours_prefetch_entries(const struct neighbours *row, const uint32_t *numbers,
+                                 uint32_t number_count)
+{
+    uint32_t mask = row->slot_count - 1u;
+
+    for (uint32_t i = 0; i < number_count && row->slot_count != 0; i++) {
+        uint32_t place = row->index[hash_of(numbers[i]) & mask] & PLACE_MASK;
+        __builtin_prefetch(&row->entries[place > 0 ? place - 1 : 0], 1);
+    }
 }
 
 void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
-                    uint32_t self, const uint32_t *numbers, uint32_t number_count,
-                    enum neighbour_count what)
+                    uint32_t self, const uint32_t *numbers, uint32_t number_count, uint64_t what)
 {
+    uint32_t weight = (what & NEIGHBOUR_TOGETHER ? 1 : 0) + (what & NEIGHBOUR_NEXT ? 1 : 0);
+
     assert(count_max >= 3 && count_max <= NEIGHBOURS_MAX);
     if (row->slot_count == 0)
         grow(row, blocks);
@@ -174,12 +193,12 @@ void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t coun
             continue;
         uint32_t hash = hash_of(numbers[i]);
         uint32_t at = find_slot(row, numbers[i], hash);
-        if (row->index[at] == 0)
-            add_entry(row, blocks, count_max, numbers[i], hash, at,
-                      what == NEIGHBOUR_TOGETHER ? TOGETHER_ONE : NEXT_ONE);
+        uint32_t place = row->index[at] & PLACE_MASK;
+        if (place == 0)
+            add_entry(row, blocks, count_max, numbers[i], hash, at, what);
         else
-            count_one(&row->entries[(row->index[at] & PLACE_MASK) - 1], what);
-        row->total++;
+            row->entries[place - 1] = count_one(row->entries[place - 1], what);
+        row->total += weight;
     }
 }
 

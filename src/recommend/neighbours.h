@@ -63,13 +63,20 @@ static inline uint32_t neighbour_missed(uint64_t entry)
     return (uint32_t)entry >> 20;
 }
 
-enum neighbour_count { NEIGHBOUR_TOGETHER, NEIGHBOUR_NEXT };
+/* What is counted: one of them, or both. */
+#define NEIGHBOUR_TOGETHER (UINT64_C(1) << 32)
+#define NEIGHBOUR_NEXT (UINT64_C(1) << 48)
 
 /* Counts each of `numbers` (distinct, > 0) but `self` once. `count_max` <= NEIGHBOURS_MAX,
  * the same in every call. */
 void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
-                    uint32_t self, const uint32_t *numbers, uint32_t number_count,
-                    enum neighbour_count what);
+                    uint32_t self, const uint32_t *numbers, uint32_t number_count, uint64_t what);
+/* Rows lie far apart: before neighbours_add of the same, while something else is done, first
+ * the one and then the other. */
+void neighbours_prefetch_index(const struct neighbours *row, const uint32_t *numbers,
+                               uint32_t number_count);
+void neighbours_prefetch_entries(const struct neighbours *row, const uint32_t *numbers,
+                                 uint32_t number_count);
 /* 0 when it is not there. */
 uint64_t neighbours_find(const struct neighbours *row, uint32_t number);
 /* Products get other numbers, by the old ones, none of them twice; 0: it goes. */

@@ -288,7 +288,7 @@ void product_rescale(struct market *market, uint32_t number)
 }
 
 void product_meet(struct store *store, struct market *market, uint32_t number,
-                  const uint32_t *others, uint32_t other_count, enum neighbour_count what)
+                  const uint32_t *others, uint32_t other_count, uint64_t what)
 {
     struct neighbours *row = &market->products[number].neighbours;
     uint32_t slots_before = row->slot_count;

@@ -167,20 +167,37 @@ static void add_last(struct ranking *ranking)
             ranking->sources[ranking->source_count++] = (struct source){last[i], 0, 1};
 }
 
-/* The upper half of the bits are the two counts, which stand in the lanes of the signals. */
-_Static_assert(SIGNAL_LAST == 0 && SIGNAL_TOGETHER == 2 && SIGNAL_NEXT == 3, "see add_row");
+/* The upper half of an entry is its two counts, which stand in the lanes of the signals. */
+_Static_assert(SIGNAL_LAST == 0 && SIGNAL_TOGETHER == 2 && SIGNAL_NEXT == 3, "see counts_of");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "see counts_of");
+
+static inline quad counts_of(uint64_t entry)
+{
+    typedef uint64_t two_words __attribute__((vector_size(16)));
+    typedef uint16_t eight_words __attribute__((vector_size(16)));
+    eight_words words = (eight_words)(two_words){entry, 0}, zero = {0};
+    /* Each 16 bits with 16 zeros above. */
+    eight_words wide = __builtin_shufflevector(words, zero, 0, 8, 1, 9, 2, 10, 3, 11);
+    quad counts = __builtin_convertvector((quad_mask)wide, quad);
+
+    return __builtin_shufflevector(counts, counts, 2, 2, 2, 3);
+}
+
 static void add_row(quad *signals, const struct neighbours *row, quad factors)
 {
-    typedef uint16_t counts __attribute__((vector_size(8)));
     const uint64_t *entries = row->entries;
 
-    for (uint32_t i = 0; i < row->count; i++) {
-        uint64_t entry = entries[i];
-        counts words = (counts)entry;
-        quad values = __builtin_convertvector(words, quad);
-        values = __builtin_shufflevector(values, values, 2, 2, 2, 3);
-        signals[neighbour_number(entry)] += values * factors;
-    }
+    for (uint32_t i = 0; i < row->count; i++)
+        signals[neighbour_number(entries[i])] += counts_of(entries[i]) * factors;
+}
+
+static void prefetch_row(const struct neighbours *row)
+{
+    const char *at = (const char *)row->entries;
+
+    /* The rest is read in order, which the machine sees coming. */
+    for (int line = 0; line < 6; line++)
+        __builtin_prefetch(at + 64 * line);
 }
 
 void ranking_add_neighbours(struct ranking *ranking)
@@ -195,6 +212,8 @@ void ranking_add_neighbours(struct ranking *ranking)
         quad factors = {source->is_last * product->from_together, 0,
                         source->fondness * product->from_together,
                         source->fondness * product->from_next};
+        if (i + 1 < ranking->source_count)
+            prefetch_row(&products[source[1].product].neighbours);
         add_row(ranking->signals, &product->neighbours, factors);
     }
 }
@@ -217,18 +236,23 @@ static void add_candidate(struct ranking *ranking, uint32_t number)
     ranking->candidates[ranking->count++] = (struct candidate){number, habit_of(ranking, number)};
 }
 
+/* Number 0 is nobody, and capacities are even: there is always a number + 1. */
 static void scale_signals(struct ranking *ranking)
 {
     const struct product_scale *scales = ranking->market->scales;
     uint32_t count = ranking->market->product_count;
-    quad most = quad_of(1e-9f);
+    /* By turns, so that a comparison does not wait for the one before. */
+    quad even = quad_of(1e-9f), odd = even;
 
-    for (uint32_t number = 1; number <= count; number++) {
-        quad signal = ranking->signals[number] * quad_load(scales[number].lanes);
-        ranking->signals[number] = signal;
-        most = quad_max(signal, most);
+    for (uint32_t number = 0; number <= count; number += 2) {
+        quad first = ranking->signals[number] * quad_load(scales[number].lanes);
+        quad second = ranking->signals[number + 1] * quad_load(scales[number + 1].lanes);
+        ranking->signals[number] = first;
+        ranking->signals[number + 1] = second;
+        even = quad_max(first, even);
+        odd = quad_max(second, odd);
     }
-    ranking->signal_parts = quad_of(1) / most;
+    ranking->signal_parts = quad_of(1) / quad_max(even, odd);
 }
 
 /*
@@ -239,47 +263,62 @@ static void scale_signals(struct ranking *ranking)
 enum { STEP_SHIFT = 19, STEP_COUNT = 256 };
 
 /* A merit is at most SIGNAL_COUNT, so this many steps below lie at 2^-14 and less. */
+static const int32_t step_base = (129 << 4) - (STEP_COUNT - 1);
+
 static uint32_t step_of(float merit)
 {
-    static const int32_t base = (129 << 4) - (STEP_COUNT - 1);
     int32_t bits;
 
     memcpy(&bits, &merit, sizeof bits);
-    int32_t step = (bits >> STEP_SHIFT) - base;
+    int32_t step = (bits >> STEP_SHIFT) - step_base;
     return step > 0 ? (uint32_t)step : 0;
 }
 
-static void add_merits(struct ranking *ranking, uint32_t *steps)
+/* The least merit of a step > 0. */
+static float least_of_step(uint32_t step)
 {
+    int32_t bits = (step_base + (int32_t)step) << STEP_SHIFT;
+    float merit;
+
+    memcpy(&merit, &bits, sizeof merit);
+    return merit;
+}
+
+/* Neighbours fall into the same step often; two counters each keep them from waiting for
+ * one another. */
+static void add_merits(struct ranking *ranking, uint32_t (*steps)[2])
+{
+    const quad *signals = ranking->signals;
+    const uint16_t *habit_at = ranking->habit_at;
+    float *merits = ranking->merits;
     quad parts = ranking->signal_parts;
     uint32_t count = ranking->market->product_count;
 
     for (uint32_t number = 1; number <= count; number++) {
-        float merit = quad_sum(ranking->signals[number] * parts);
-        merit = ranking->habit_at[number] == 0 ? merit : 0;
-        ranking->merits[number] = merit;
-        steps[step_of(merit)]++;
+        float merit = quad_sum(signals[number] * parts);
+        merit = habit_at[number] == 0 ? merit : 0;
+        merits[number] = merit;
+        steps[step_of(merit)][number & 1]++;
     }
 }
 
 static void choose_by_merit(struct ranking *ranking)
 {
-    uint32_t steps[STEP_COUNT] = {0};
+    uint32_t steps[STEP_COUNT][2] = {{0}};
     uint32_t count = ranking->market->product_count, above = 0, step = STEP_COUNT - 1;
 
     add_merits(ranking, steps);
-    while (step > 0 && above + steps[step] <= SIGNAL_CANDIDATES)
-        above += steps[step--];
+    while (step > 0 && above + steps[step][0] + steps[step][1] <= SIGNAL_CANDIDATES) {
+        above += steps[step][0] + steps[step][1];
+        step--;
+    }
     uint32_t room = step > 0 ? SIGNAL_CANDIDATES - above : 0;
+    float least = least_of_step(step > 0 ? step : 1), next = least_of_step(step + 1);
     for (uint32_t number = 1; number <= count; number++) {
-        uint32_t own_step = step_of(ranking->merits[number]);
-        if (own_step < step || own_step == 0)
+        float merit = ranking->merits[number];
+        if (merit < least || (merit < next && room == 0 && step > 0))
             continue;
-        if (own_step == step) {
-            if (room == 0)
-                continue;
-            room--;
-        }
+        room -= merit < next && step > 0;
         add_candidate(ranking, number);
     }
 }

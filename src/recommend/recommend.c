@@ -34,7 +34,7 @@ static const struct option options[] = {
     {.name = "neighbours.max",
      .type = OPTION_INT,
      .offset = AT(neighbours_max),
-     .preset = "768",
+     .preset = "512",
      .least = 12,
      .most = NEIGHBOURS_MAX,
      .purpose = "Products kept with each product as bought together with it."},
@@ -59,7 +59,8 @@ static const struct option options[] = {
      .preset = "32",
      .least = 1,
      .most = 1000,
-     .purpose = "Customers of batch jobs served between two batches of events."},
+     .purpose = "Customers of batch jobs served between two batches of events; fewer in shops of "
+                "more than 8,000 products, whose lists take longer."},
     {.name = "jobs.max",
      .type = OPTION_INT,
      .offset = AT(jobs_max),
@@ -239,7 +240,9 @@ static void count_market(const struct store *store, const struct market *market,
         stats->jobs_running += job->is_processing;
         stats->jobs_waiting += !job->is_processing;
     }
-    (void)store;
+    for (uint32_t reference = market->oldest; reference != 0;
+         reference = customer_at(store, reference)->newer)
+        stats->customer_bytes += customer_bytes(store, customer_at(store, reference));
 }
 
 void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats)

@@ -137,9 +137,10 @@ struct recommend_stats {
     uint64_t tenants;
     uint64_t customers;
     uint64_t products;
-    uint64_t pairs;      /* customer and product, kept */
-    uint64_t neighbours; /* product and product, kept */
-    uint64_t bytes;      /* of all this */
+    uint64_t pairs;          /* customer and product, kept */
+    uint64_t neighbours;     /* product and product, kept */
+    uint64_t bytes;          /* of all this */
+    uint64_t customer_bytes; /* of customers and their pairs */
 };
 void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats);
 #endif
