@@ -22,14 +22,17 @@ static const float loyalty_fade = .8f;
 
 /* ---- the basket ---- */
 
+/* The market may grow within an order: what is marked stays marked. */
 static void fit_places(struct basket *basket, const struct market *market)
 {
-    if (basket->place_capacity >= market->product_capacity)
+    uint32_t capacity = market->product_capacity, before = basket->place_capacity;
+
+    if (before >= capacity)
         return;
-    free(basket->place);
-    basket->place_capacity = market->product_capacity;
-    basket->place = calloc(basket->place_capacity, sizeof *basket->place);
+    basket->place = realloc(basket->place, capacity * sizeof *basket->place);
     assert(basket->place != NULL);
+    memset(basket->place + before, 0, (capacity - before) * sizeof *basket->place);
+    basket->place_capacity = capacity;
 }
 
 static void fill_basket(struct recommend *recommend, struct market *market,
@@ -152,8 +155,8 @@ static uint32_t list_meetings(const struct recommend *recommend, const struct cu
     return count;
 }
 
-/* Rows lie far apart, so while one is counted in, the entries of the next, the index of the
- * one after it and the head of a third are on their way. */
+/* Rows lie far apart, so while one is counted in, the buckets of the next and the head of the
+ * one after it are on their way. */
 static void learn_meetings(struct recommend *recommend, struct market *market,
                            const struct customer *customer)
 {
@@ -164,14 +167,10 @@ static void learn_meetings(struct recommend *recommend, struct market *market,
     uint32_t other_count = count_of_pairs(recommend);
 
     for (uint32_t i = 0; i < count; i++) {
-        if (i + 3 < count)
-            __builtin_prefetch(&products[meetings[i + 3].number].neighbours);
         if (i + 2 < count)
-            neighbours_prefetch_index(&products[meetings[i + 2].number].neighbours, others,
-                                      other_count);
+            __builtin_prefetch(&products[meetings[i + 2].number].neighbours);
         if (i + 1 < count)
-            neighbours_prefetch_entries(&products[meetings[i + 1].number].neighbours, others,
-                                        other_count);
+            neighbours_prefetch(&products[meetings[i + 1].number].neighbours, others, other_count);
         product_meet(&recommend->store, market, meetings[i].number, others, other_count,
                      meetings[i].what);
     }

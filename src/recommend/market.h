@@ -33,7 +33,7 @@ enum { HALF_LIFE_3, HALF_LIFE_7, HALF_LIFE_14, HALF_LIFE_60, HALF_LIFE_COUNT };
 extern const float half_life_days[HALF_LIFE_COUNT];
 
 /* Lists of the most popular products, by the half-lives of `top_half_life`. */
-enum { TOP_COUNT = 2, TOP_PRODUCTS_MAX = 100 };
+enum { TOP_COUNT = 2, TOP_PRODUCTS_MAX = 80 };
 extern const int top_half_life[TOP_COUNT];
 
 enum {
@@ -149,6 +149,7 @@ struct market {
 
 struct store {
     struct recommend_options options;
+    uint32_t bucket_max; /* of a row of neighbours */
     struct blocks blocks;
     struct slab customers;
     struct table customer_table;

@@ -5,18 +5,21 @@
  *   features x -----|                                          + --> score
  *                   '-- hidden: v . leaky(A x), 16 units -----'
  *
- * Two such networks a tenant: one ranks everything, with weights of their own for products
- * that the customer owns and for fresh ones; the other ranks fresh products only, for
- * lists that leave out what was bought. Before an order is learnt its products are looked
- * up among the candidates, and both networks move towards a softmax that gives them the
- * whole of the probability (Cao et al., "Learning to Rank: From Pairwise Approach to
- * Listwise Approach", 2007), by AdaGrad (Duchi et al., 2011). Lists are made
- * with a running average of the weights, which is calmer than the weights themselves
- * (Polyak and Juditsky, 1992). Three of four candidates that
- * were not bought are passed over, and the fourth counts for all four.
+ * A tenant has networks of two sorts: `full` ones rank everything, with weights of their own
+ * for products that the customer owns and for fresh ones; `fresh` ones rank fresh products
+ * only, for lists that leave out what was bought. Of each sort there are two voices that
+ * start differently and learn from different draws; a score is their mean.
  *
- * The linear part starts at the closed formula, so the first list is as good as that one;
- * the hidden weights start small, different from each other and the same for all tenants.
+ * Before an order is learnt its products are looked up among the candidates, and the
+ * networks move towards a softmax that gives them the whole of the probability (Cao et
+ * al., "Learning to Rank: From Pairwise Approach to Listwise Approach", 2007), by AdaGrad
+ * (Duchi et al., 2011). Three of four candidates that were not bought are passed over, and
+ * the fourth counts for all four. Lists are made with a running average of the weights,
+ * which is calmer than the weights themselves (Polyak and Juditsky, 1992).
+ *
+ * The linear part starts at the closed formula, so the first list is about as good as that
+ * one; the hidden weights start small, different from each other and the same for all
+ * tenants. A tenant takes memory for all this with its first lesson only.
  *
  * All arithmetic is in single precision and in a fixed order: the same binary learns the
  * same weights.
@@ -28,7 +31,13 @@
 #include "base/hash.h"
 #include "recommend/model.h"
 
-enum { UNIT_COUNT = 16, UNIT_QUADS = UNIT_COUNT / 4, THINNING = 4 };
+enum {
+    VOICE_COUNT = 2,
+    UNIT_COUNT = 16,
+    UNIT_QUADS = UNIT_COUNT / 4,
+    THINNING = 4,
+    PUPILS_MAX = 1024, /* candidates that a lesson looks at */
+};
 
 static const float leak = .1f;
 static const float linear_rate = .05f;
@@ -46,23 +55,42 @@ struct fresh_weights {
     quad hidden[FRESH_COUNT][UNIT_QUADS];
 };
 
-struct network {
-    struct owned_weights owned; /* unused by the network for fresh products */
+struct full_network {
+    struct owned_weights owned;
+    struct fresh_weights fresh;
+    quad out[UNIT_QUADS];
+};
+struct fresh_network {
     struct fresh_weights fresh;
     quad out[UNIT_QUADS];
 };
 
-struct learner {
-    struct network average; /* what lists are made with */
-    struct network weights;
-    struct network history; /* sums of squared gradients */
+/* A network of either sort. */
+struct network {
+    struct owned_weights *owned; /* NULL: it has none */
+    struct fresh_weights *fresh;
+    quad *out;
+};
+
+struct voice {
+    struct full_network average, weights, history; /* history: sums of squared gradients */
+    struct fresh_network fresh_average, fresh_weights, fresh_history;
 };
 
 struct weir {
-    struct learner all;
-    struct learner fresh;
+    struct voice *voices; /* VOICE_COUNT of them; NULL before the first lesson */
     uint64_t lessons;
 };
+
+static struct network of_full(struct full_network *network)
+{
+    return (struct network){&network->owned, &network->fresh, network->out};
+}
+
+static struct network of_fresh(struct fresh_network *network)
+{
+    return (struct network){NULL, &network->fresh, network->out};
+}
 
 /* ---- start ---- */
 
@@ -74,44 +102,54 @@ static float number_for(uint32_t unit, uint32_t place)
     return (float)(int64_t)(word >> 40) / (float)(1 << 23) - 1.0f;
 }
 
-static void start_hidden(quad *hidden, uint32_t feature_count, uint32_t place)
+static void start_hidden(quad *hidden, uint32_t feature_count, uint32_t seed)
 {
     float *weights = (float *)hidden;
 
     for (uint32_t feature = 0; feature < feature_count; feature++)
         for (uint32_t unit = 0; unit < UNIT_COUNT; unit++)
-            weights[feature * UNIT_COUNT + unit] = .2f * number_for(unit, place + feature);
+            weights[feature * UNIT_COUNT + unit] = .2f * number_for(unit, seed + feature);
 }
 
-static void start_learner(struct learner *learner, uint32_t seed)
+static void start_network(struct network network, uint32_t seed)
 {
-    struct network *network = &learner->weights;
-
-    memset(learner, 0, sizeof *learner);
-    start_hidden(&network->owned.hidden[0][0], OWNED_COUNT, seed + 100);
-    start_hidden(&network->fresh.hidden[0][0], FRESH_COUNT, seed + 200);
+    if (network.owned != NULL) {
+        start_hidden(&network.owned->hidden[0][0], OWNED_COUNT, seed + 100);
+        ((float *)network.owned->linear)[OWNED_FORMULA_LOG] = formula_start;
+    }
+    start_hidden(&network.fresh->hidden[0][0], FRESH_COUNT, seed + 200);
+    ((float *)network.fresh->linear)[FRESH_FORMULA_LOG] = formula_start;
     for (uint32_t unit = 0; unit < UNIT_COUNT; unit++)
-        ((float *)network->out)[unit] = .1f * number_for(unit, seed);
-    ((float *)network->owned.linear)[OWNED_FORMULA_LOG] = formula_start;
-    ((float *)network->fresh.linear)[FRESH_FORMULA_LOG] = formula_start;
-    learner->average = *network;
+        ((float *)network.out)[unit] = .1f * number_for(unit, seed);
+}
+
+static void start_voices(struct weir *weir, struct store *store, struct market *market)
+{
+    weir->voices = market_take(store, market, VOICE_COUNT * sizeof *weir->voices);
+    memset(weir->voices, 0, VOICE_COUNT * sizeof *weir->voices);
+    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
+        struct voice *voice = &weir->voices[i];
+        start_network(of_full(&voice->weights), 1000 + 10000 * i);
+        start_network(of_fresh(&voice->fresh_weights), 2000 + 10000 * i);
+        voice->average = voice->weights;
+        voice->fresh_average = voice->fresh_weights;
+    }
 }
 
 static void *open_model(struct store *store, struct market *market)
 {
     struct weir *weir = market_take(store, market, sizeof *weir);
 
-    /* It is saved as it lies in memory, the bytes between its fields included. */
-    memset(weir, 0, sizeof *weir);
-    start_learner(&weir->all, 1000);
-    start_learner(&weir->fresh, 2000);
-    weir->lessons = 0;
+    *weir = (struct weir){.voices = NULL};
     return weir;
 }
 
 static void close_model(void *model, struct store *store, struct market *market)
 {
-    market_give(store, market, model, sizeof(struct weir));
+    struct weir *weir = model;
+
+    market_give(store, market, weir->voices, VOICE_COUNT * sizeof *weir->voices);
+    market_give(store, market, weir, sizeof *weir);
 }
 
 /* ---- forwards ---- */
@@ -146,16 +184,16 @@ static inline float run(const float *x, uint32_t count, const quad *linear,
     return quad_sum(sum);
 }
 
-static float run_owned(const struct network *network, const float *x, quad *units)
+static float run_owned(struct network network, const float *x, quad *units)
 {
-    return run(x, OWNED_COUNT, network->owned.linear,
-               (const quad(*)[UNIT_QUADS])network->owned.hidden, network->out, units);
+    return run(x, OWNED_COUNT, network.owned->linear,
+               (const quad(*)[UNIT_QUADS])network.owned->hidden, network.out, units);
 }
 
-static float run_fresh(const struct network *network, const float *x, quad *units)
+static float run_fresh(struct network network, const float *x, quad *units)
 {
-    return run(x, FRESH_COUNT, network->fresh.linear,
-               (const quad(*)[UNIT_QUADS])network->fresh.hidden, network->out, units);
+    return run(x, FRESH_COUNT, network.fresh->linear,
+               (const quad(*)[UNIT_QUADS])network.fresh->hidden, network.out, units);
 }
 
 /* A score is the chance that an item bought is this one. */
@@ -173,19 +211,33 @@ static void turn_into_chances(float *scores, uint32_t first, uint32_t count)
         scores[i] /= sum;
 }
 
+static void add_scores(struct network network, struct ranking *ranking, uint32_t first)
+{
+    quad units[UNIT_QUADS];
+
+    for (uint32_t i = first; i < ranking->owned_count; i++)
+        ranking->scores[i] += run_owned(network, ranking_features(ranking, i), units);
+    for (uint32_t i = ranking->owned_count; i < ranking->count; i++)
+        ranking->scores[i] += run_fresh(network, ranking_features(ranking, i), units);
+}
+
 static void score(const void *model, struct ranking *ranking, bool is_fresh_only)
 {
     const struct weir *weir = model;
-    const struct network *network = is_fresh_only ? &weir->fresh.average : &weir->all.average;
     uint32_t first = is_fresh_only ? ranking->owned_count : 0;
-    quad units[UNIT_QUADS];
 
-    for (uint32_t i = 0; i < first; i++)
-        ranking->scores[i] = 0;
-    for (uint32_t i = first; i < ranking->owned_count; i++)
-        ranking->scores[i] = run_owned(network, ranking_features(ranking, i), units);
-    for (uint32_t i = ranking->owned_count; i < ranking->count; i++)
-        ranking->scores[i] = run_fresh(network, ranking_features(ranking, i), units);
+    if (weir->voices == NULL) {
+        model_formula.score(NULL, ranking, is_fresh_only);
+        return;
+    }
+    memset(ranking->scores, 0, ranking->count * sizeof *ranking->scores);
+    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
+        struct voice *voice = &weir->voices[i];
+        add_scores(is_fresh_only ? of_fresh(&voice->fresh_average) : of_full(&voice->average),
+                   ranking, first);
+    }
+    for (uint32_t i = first; i < ranking->count; i++)
+        ranking->scores[i] /= VOICE_COUNT;
     turn_into_chances(ranking->scores, first, ranking->count);
 }
 
@@ -199,13 +251,14 @@ static inline void run_back(const float *x, uint32_t count, float error, const q
     for (int k = 0; k < UNIT_QUADS; k++)
         slope[k] =
             quad_of(error) * out[k] * quad_choose(units[k] > quad_of(0), quad_of(1), quad_of(leak));
-    for (uint32_t i = 0; i < count / 4; i++) {
+    for (uint32_t i = 0; i < count / 4; i++)
         linear[i] += quad_of(error) * quad_load(x + i * 4);
-    }
     for (uint32_t i = 0; i < count; i++) {
         quad value = quad_of(x[i]);
-        for (int k = 0; k < UNIT_QUADS; k++)
-            hidden[i][k] += slope[k] * value;
+        hidden[i][0] += slope[0] * value;
+        hidden[i][1] += slope[1] * value;
+        hidden[i][2] += slope[2] * value;
+        hidden[i][3] += slope[3] * value;
     }
 }
 
@@ -223,45 +276,42 @@ static void step(quad *values, quad *histories, const quad *gradients, uint32_t 
     }
 }
 
-static void follow(struct network *average, const struct network *weights)
+static void step_network(struct network weights, struct network history, struct network gradient)
 {
-    quad *to = (quad *)average;
-    const quad *from = (const quad *)weights;
-
-    for (size_t i = 0; i < sizeof *average / sizeof *to; i++)
-        to[i] += (from[i] - to[i]) * quad_of(average_rate);
+    if (weights.owned != NULL) {
+        step(weights.owned->linear, history.owned->linear, gradient.owned->linear, OWNED_COUNT / 4,
+             linear_rate, 1e-6f);
+        step(&weights.owned->hidden[0][0], &history.owned->hidden[0][0],
+             &gradient.owned->hidden[0][0], OWNED_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
+    }
+    step(weights.fresh->linear, history.fresh->linear, gradient.fresh->linear, FRESH_COUNT / 4,
+         linear_rate, 1e-6f);
+    step(&weights.fresh->hidden[0][0], &history.fresh->hidden[0][0], &gradient.fresh->hidden[0][0],
+         FRESH_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
+    step(weights.out, history.out, gradient.out, UNIT_QUADS, hidden_rate, 1e-4f);
 }
 
-static void step_all(struct learner *learner, const struct network *gradient)
+/* `average` goes a part of the way to `weights`; both are of `bytes`. */
+static void follow(void *average, const void *weights, size_t bytes)
 {
-    struct network *weights = &learner->weights, *history = &learner->history;
+    quad *to = average;
+    const quad *from = weights;
 
-    step(weights->owned.linear, history->owned.linear, gradient->owned.linear, OWNED_COUNT / 4,
-         linear_rate, 1e-6f);
-    step(weights->fresh.linear, history->fresh.linear, gradient->fresh.linear, FRESH_COUNT / 4,
-         linear_rate, 1e-6f);
-    step(&weights->owned.hidden[0][0], &history->owned.hidden[0][0], &gradient->owned.hidden[0][0],
-         OWNED_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
-    step(&weights->fresh.hidden[0][0], &history->fresh.hidden[0][0], &gradient->fresh.hidden[0][0],
-         FRESH_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
-    step(weights->out, history->out, gradient->out, UNIT_QUADS, hidden_rate, 1e-4f);
-    follow(&learner->average, weights);
+    for (size_t i = 0; i < bytes / sizeof *to; i++)
+        to[i] += (from[i] - to[i]) * quad_of(average_rate);
 }
 
 /* ---- a lesson ---- */
 
-/* The candidates of one lesson that are looked at. */
 struct pupil {
-    uint32_t index;
-    float share; /* candidates that it stands for; less than 0: bought */
+    uint32_t index; /* of the candidate */
+    bool is_bought;
     float score;
     quad units[UNIT_QUADS];
 };
 
-enum { PUPILS_MAX = 1024 };
-
-/* Those bought, and a quarter of the others, another one at each lesson. */
-static uint32_t choose_pupils(const struct ranking *ranking, uint32_t first, uint64_t lesson,
+/* Those bought, and a quarter of the others, another one at each draw. */
+static uint32_t choose_pupils(const struct ranking *ranking, uint32_t first, uint64_t draw,
                               struct pupil *pupils, uint32_t *bought)
 {
     uint32_t count = 0;
@@ -269,55 +319,87 @@ static uint32_t choose_pupils(const struct ranking *ranking, uint32_t first, uin
     *bought = 0;
     for (uint32_t i = first; i < ranking->count && count < PUPILS_MAX; i++) {
         bool is_bought = (ranking->marks[ranking->candidates[i].product] & MARK_TRUTH) != 0;
-        if (!is_bought && (hash_mix(lesson, i) & (THINNING - 1)) != 0)
+        if (!is_bought && (hash_mix(draw, i) & (THINNING - 1)) != 0)
             continue;
-        pupils[count++] = (struct pupil){.index = i, .share = is_bought ? 0 : THINNING};
+        pupils[count].index = i;
+        pupils[count++].is_bought = is_bought;
         *bought += is_bought;
     }
     return count;
 }
 
-static void learn_list(struct learner *learner, const struct ranking *ranking, uint32_t first,
-                       uint64_t lesson)
+/* Fills the pupils' scores with their part of the softmax. */
+static void examine(struct network network, const struct ranking *ranking, struct pupil *pupils,
+                    uint32_t count)
 {
-    struct pupil pupils[PUPILS_MAX];
-    struct network gradient;
-    const struct network *network = &learner->weights;
-    uint32_t bought;
-    uint32_t count = choose_pupils(ranking, first, lesson, pupils, &bought);
     float best = -INFINITY, sum = 0;
 
-    if (bought == 0)
-        return;
     for (uint32_t i = 0; i < count; i++) {
         struct pupil *pupil = &pupils[i];
         const float *x = ranking_features(ranking, pupil->index);
         pupil->score = pupil->index < ranking->owned_count ? run_owned(network, x, pupil->units)
                                                            : run_fresh(network, x, pupil->units);
-        if (pupil->score > best)
-            best = pupil->score;
+        best = pupil->score > best ? pupil->score : best;
     }
     for (uint32_t i = 0; i < count; i++) {
-        pupils[i].score = quick_exp(pupils[i].score - best) * (pupils[i].share > 0 ? THINNING : 1);
+        pupils[i].score =
+            quick_exp(pupils[i].score - best) * (pupils[i].is_bought ? 1.0f : THINNING);
         sum += pupils[i].score;
     }
-    memset(&gradient, 0, sizeof gradient);
+    for (uint32_t i = 0; i < count; i++)
+        pupils[i].score /= sum;
+}
+
+/* False: nothing that was bought is among the candidates from `first` on. */
+static bool find_gradient(struct network network, const struct ranking *ranking, uint32_t first,
+                          uint64_t draw, struct network gradient)
+{
+    struct pupil pupils[PUPILS_MAX];
+    uint32_t bought, count = choose_pupils(ranking, first, draw, pupils, &bought);
+
+    if (bought == 0)
+        return false;
+    examine(network, ranking, pupils, count);
     for (uint32_t i = 0; i < count; i++) {
         const struct pupil *pupil = &pupils[i];
         const float *x = ranking_features(ranking, pupil->index);
-        float error = (pupil->share > 0 ? 0 : 1.0f / (float)bought) - pupil->score / sum;
+        float error = (pupil->is_bought ? 1.0f / (float)bought : 0) - pupil->score;
         if (fabsf(error) < 1e-7f)
             continue;
         for (int k = 0; k < UNIT_QUADS; k++)
             gradient.out[k] += quad_of(error) * pupil->units[k];
         if (pupil->index < ranking->owned_count)
-            run_back(x, OWNED_COUNT, error, pupil->units, network->out, gradient.owned.linear,
-                     gradient.owned.hidden);
+            run_back(x, OWNED_COUNT, error, pupil->units, network.out, gradient.owned->linear,
+                     gradient.owned->hidden);
         else
-            run_back(x, FRESH_COUNT, error, pupil->units, network->out, gradient.fresh.linear,
-                     gradient.fresh.hidden);
+            run_back(x, FRESH_COUNT, error, pupil->units, network.out, gradient.fresh->linear,
+                     gradient.fresh->hidden);
     }
-    step_all(learner, &gradient);
+    return true;
+}
+
+static void learn_full(struct voice *voice, const struct ranking *ranking, uint64_t draw)
+{
+    struct full_network gradient;
+
+    memset(&gradient, 0, sizeof gradient);
+    if (!find_gradient(of_full(&voice->weights), ranking, 0, draw, of_full(&gradient)))
+        return;
+    step_network(of_full(&voice->weights), of_full(&voice->history), of_full(&gradient));
+    follow(&voice->average, &voice->weights, sizeof voice->average);
+}
+
+static void learn_fresh(struct voice *voice, const struct ranking *ranking, uint64_t draw)
+{
+    struct fresh_network gradient;
+
+    memset(&gradient, 0, sizeof gradient);
+    if (!find_gradient(of_fresh(&voice->fresh_weights), ranking, ranking->owned_count, draw,
+                       of_fresh(&gradient)))
+        return;
+    step_network(of_fresh(&voice->fresh_weights), of_fresh(&voice->fresh_history),
+                 of_fresh(&gradient));
+    follow(&voice->fresh_average, &voice->fresh_weights, sizeof voice->fresh_average);
 }
 
 static void learn(void *model, struct store *store, const struct lesson *lesson,
@@ -325,10 +407,14 @@ static void learn(void *model, struct store *store, const struct lesson *lesson,
 {
     struct weir *weir = model;
 
-    (void)store, (void)lesson;
+    if (weir->voices == NULL)
+        start_voices(weir, store, lesson->market);
+    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
+        uint64_t draw = weir->lessons * VOICE_COUNT + i;
+        learn_full(&weir->voices[i], ranking, draw);
+        learn_fresh(&weir->voices[i], ranking, draw);
+    }
     weir->lessons++;
-    learn_list(&weir->all, ranking, 0, weir->lessons);
-    learn_list(&weir->fresh, ranking, ranking->owned_count, weir->lessons);
 }
 
 /* ---- saving ---- */
@@ -336,21 +422,30 @@ static void learn(void *model, struct store *store, const struct lesson *lesson,
 static void save(const void *model, struct byte_writer *out)
 {
     const struct weir *weir = model;
+    uint32_t bytes = weir->voices != NULL ? VOICE_COUNT * sizeof *weir->voices : 0;
 
-    byte_put_u32(out, sizeof *weir);
-    byte_put(out, weir, sizeof *weir);
+    byte_put_u64(out, weir->lessons);
+    byte_put_u32(out, bytes);
+    if (bytes > 0)
+        byte_put(out, weir->voices, bytes);
 }
 
+/* Weights of other features than ours have other bytes: there is no way to read them. */
 static void load(void *model, struct store *store, struct market *market, struct byte_reader *in)
 {
-    (void)store, (void)market;
-    uint32_t bytes = byte_take_u32(in);
-    const void *weights = bytes == sizeof(struct weir) ? byte_take(in, bytes) : NULL;
+    struct weir *weir = model;
 
-    if (weights != NULL)
-        memcpy(model, weights, sizeof(struct weir));
-    else
+    weir->lessons = byte_take_u64(in);
+    uint32_t bytes = byte_take_u32(in);
+    if (bytes == 0)
+        return;
+    const void *voices = bytes == VOICE_COUNT * sizeof *weir->voices ? byte_take(in, bytes) : NULL;
+    if (voices == NULL) {
         in->broken = true;
+        return;
+    }
+    start_voices(weir, store, market);
+    memcpy(weir->voices, voices, bytes);
 }
 
 const struct model_kind model_weir = {

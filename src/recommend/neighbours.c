@@ -3,16 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "recommend/choose.h"
-
-/* In an index word the place takes 11 bits; 5 bits of the hash spare most looks at entries
- * of other products. */
-enum {
-    PLACE_BITS = 11,
-    PLACE_MASK = (1 << PLACE_BITS) - 1,
-    COUNT_MAX = 0xFFFF,
-    WEIGHT_STEPS = 256
-};
+enum { COUNT_MAX = 0xFFFF };
 
 static uint32_t hash_of(uint32_t number)
 {
@@ -21,134 +12,70 @@ static uint32_t hash_of(uint32_t number)
     return hash ^ (hash >> 15);
 }
 
-static uint16_t tag_of(uint32_t hash)
+static uint64_t *bucket_of(const struct neighbours *row, uint32_t number)
 {
-    return (uint16_t)(hash >> 27 << PLACE_BITS);
+    uint32_t bucket = hash_of(number) & (row->bucket_count - 1);
+
+    return row->entries + (size_t)bucket * NEIGHBOUR_BUCKET;
 }
 
-static uint32_t capacity_of(uint32_t slot_count)
+void neighbours_reserve(struct neighbours *row, struct blocks *blocks, uint32_t bucket_count)
 {
-    return slot_count / 4 * 3;
+    assert(bucket_count > 0 && bucket_count <= NEIGHBOUR_BUCKETS_MAX &&
+           (bucket_count & (bucket_count - 1)) == 0);
+    row->entries = blocks_take(blocks, neighbours_bytes(bucket_count));
+    row->bucket_count = bucket_count;
+    memset(row->entries, 0, neighbours_bytes(bucket_count));
 }
 
-/* The slot of the product, or the empty one where it would be. */
-static uint32_t find_slot(const struct neighbours *row, uint32_t number, uint32_t hash)
+/* Into the first empty place of its bucket, which must have one. */
+static void put_entry(struct neighbours *row, uint64_t entry)
 {
-    uint32_t mask = row->slot_count - 1u, at = hash & mask;
-    uint16_t tag = tag_of(hash), word;
+    uint64_t *bucket = bucket_of(row, neighbour_number(entry));
 
-    while ((word = row->index[at]) != 0) {
-        if ((word & ~PLACE_MASK) == tag &&
-            neighbour_number(row->entries[(word & PLACE_MASK) - 1]) == number)
-            break;
-        at = (at + 1) & mask;
-    }
-    return at;
-}
-
-static void fill_index(struct neighbours *row)
-{
-    uint32_t mask = row->slot_count - 1u;
-
-    memset(row->index, 0, row->slot_count * sizeof *row->index);
-    for (uint32_t place = 0; place < row->count; place++) {
-        uint32_t hash = hash_of(neighbour_number(row->entries[place])), at = hash & mask;
-        while (row->index[at] != 0)
-            at = (at + 1) & mask;
-        row->index[at] = (uint16_t)((place + 1) | tag_of(hash));
-    }
-}
-
-void neighbours_reserve(struct neighbours *row, struct blocks *blocks, uint32_t slot_count)
-{
-    assert(slot_count >= NEIGHBOURS_SLOTS_LEAST && slot_count <= NEIGHBOURS_SLOTS_MAX &&
-           (slot_count & (slot_count - 1)) == 0);
-    row->entries = blocks_take(blocks, neighbours_bytes(slot_count));
-    row->index = (uint16_t *)(row->entries + capacity_of(slot_count));
-    row->slot_count = (uint16_t)slot_count;
-    memset(row->index, 0, slot_count * sizeof *row->index);
+    while (*bucket != 0)
+        bucket++;
+    *bucket = entry;
 }
 
 static void grow(struct neighbours *row, struct blocks *blocks)
 {
     struct neighbours old = *row;
 
-    neighbours_reserve(row, blocks,
-                       old.slot_count == 0 ? NEIGHBOURS_SLOTS_LEAST : old.slot_count * 2u);
-    if (old.entries == NULL)
-        return;
-    memcpy(row->entries, old.entries, old.count * sizeof *old.entries);
-    blocks_give(blocks, old.entries, neighbours_bytes(old.slot_count));
-    fill_index(row);
+    neighbours_reserve(row, blocks, old.bucket_count == 0 ? 1 : old.bucket_count * 2);
+    for (uint32_t place = 0; place < neighbours_places(&old); place++)
+        if (old.entries[place] != 0)
+            put_entry(row, old.entries[place]);
+    if (old.entries != NULL)
+        blocks_give(blocks, old.entries, neighbours_bytes(old.bucket_count));
 }
 
-/* ---- purging ---- */
+/* ---- counting ---- */
 
 static uint32_t weight_of(uint64_t entry)
 {
     return neighbour_missed(entry) + neighbour_together(entry) + neighbour_next(entry);
 }
 
-/* The weight that the `drop` lightest do not exceed; *ties of them weigh as much. Nearly all
- * are light, so counting by weight finds it; else they are put in order. */
-static uint32_t find_limit(const struct neighbours *row, uint32_t drop, uint32_t *ties)
+/* The first of the lightest. */
+static uint64_t *lightest_of(uint64_t *bucket)
 {
-    uint32_t steps[WEIGHT_STEPS] = {0}, below = 0, step = 0;
-    float weights[NEIGHBOURS_MAX]; /* whole numbers far below 2^24: exact */
+    uint64_t *lightest = bucket;
 
-    for (uint32_t i = 0; i < row->count; i++) {
-        uint32_t weight = weight_of(row->entries[i]);
-        uint32_t above = weight > row->floor ? weight - row->floor : 0;
-        steps[above < WEIGHT_STEPS ? above : WEIGHT_STEPS - 1]++;
-        weights[i] = (float)weight;
-    }
-    while (step < WEIGHT_STEPS - 1 && below + steps[step] < drop)
-        below += steps[step++];
-    if (step < WEIGHT_STEPS - 1) {
-        *ties = drop - below;
-        return row->floor + step;
-    }
-    float limit = choose_nth(weights, row->count, drop - 1);
-    *ties = 0;
-    for (uint32_t i = 0; i < drop; i++)
-        *ties += weights[i] == limit;
-    return (uint32_t)limit;
+    for (uint32_t i = 1; i < NEIGHBOUR_BUCKET; i++)
+        if (weight_of(bucket[i]) < weight_of(*lightest))
+            lightest = &bucket[i];
+    return lightest;
 }
 
-/* Those that weigh exactly as much as the heaviest one dropped stay as far as there is
- * room, the newer ones: dropping them would be allowed, keeping them costs nothing. */
-static void purge(struct neighbours *row)
+static void replace_lightest(uint64_t *bucket, uint32_t number, uint64_t what)
 {
-    uint32_t ties, kept = 0;
-    uint32_t limit = find_limit(row, row->count / 3u, &ties);
+    uint64_t *lightest = lightest_of(bucket);
+    uint64_t missed = weight_of(*lightest);
 
-    for (uint32_t i = 0; i < row->count; i++) {
-        uint32_t weight = weight_of(row->entries[i]);
-        if (weight > limit || (weight == limit && ties == 0))
-            row->entries[kept++] = row->entries[i];
-        else
-            ties -= weight == limit;
-    }
-    row->count = (uint16_t)kept;
-    row->floor = limit > row->floor ? limit : row->floor;
-    fill_index(row);
-}
-
-/* ---- counting ---- */
-
-static void add_entry(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
-                      uint32_t number, uint32_t hash, uint32_t at, uint64_t one)
-{
-    if (row->count >= count_max) {
-        purge(row);
-        at = find_slot(row, number, hash);
-    } else if (row->count == capacity_of(row->slot_count)) {
-        grow(row, blocks);
-        at = find_slot(row, number, hash);
-    }
-    uint32_t missed = row->floor < NEIGHBOUR_MISSED_MAX ? row->floor : NEIGHBOUR_MISSED_MAX;
-    row->entries[row->count] = number | (uint64_t)missed << 20 | one;
-    row->index[at] = (uint16_t)(++row->count | tag_of(hash));
+    if (missed > NEIGHBOUR_MISSED_MAX)
+        missed = NEIGHBOUR_MISSED_MAX;
+    *lightest = number | missed << 20 | what;
 }
 
 static uint64_t count_one(uint64_t entry, uint64_t what)
@@ -160,88 +87,108 @@ static uint64_t count_one(uint64_t entry, uint64_t what)
     return entry + what;
 }
 
-void neighbours_prefetch_index(const struct neighbours *row, const uint32_t *numbers,
-                               uint32_t number_count)
+/* False: its bucket is full. */
+static bool count_in(struct neighbours *row, uint64_t *bucket, uint32_t number, uint64_t what)
 {
-    uint32_t mask = row->slot_count - 1u;
-
-    for (uint32_t i = 0; i < number_count && row->slot_count != 0; i++)
-        __builtin_prefetch(&row->index[hash_of(numbers[i]) & mask]);
-}
-
-void neighbours_prefetch_entries(const struct neighbours *row, const uint32_t *numbers,
-                                 uint32_t number_count)
-{
-    uint32_t mask = row->slot_count - 1u;
-
-    for (uint32_t i = 0; i < number_count && row->slot_count != 0; i++) {
-        uint32_t place = row->index[hash_of(numbers[i]) & mask] & PLACE_MASK;
-        __builtin_prefetch(&row->entries[place > 0 ? place - 1 : 0], 1);
+    for (uint32_t i = 0; i < NEIGHBOUR_BUCKET; i++) {
+        if (neighbour_number(bucket[i]) == number) {
+            bucket[i] = count_one(bucket[i], what);
+            return true;
+        }
+        if (bucket[i] == 0) {
+            bucket[i] = number | what;
+            row->count++;
+            return true;
+        }
     }
+    return false;
 }
 
-void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t count_max,
+void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t bucket_max,
                     uint32_t self, const uint32_t *numbers, uint32_t number_count, uint64_t what)
 {
-    uint32_t weight = (what & NEIGHBOUR_TOGETHER ? 1 : 0) + (what & NEIGHBOUR_NEXT ? 1 : 0);
-
-    assert(count_max >= 3 && count_max <= NEIGHBOURS_MAX);
-    if (row->slot_count == 0)
+    assert(bucket_max > 0 && bucket_max <= NEIGHBOUR_BUCKETS_MAX &&
+           (bucket_max & (bucket_max - 1)) == 0);
+    if (row->bucket_count == 0)
         grow(row, blocks);
     for (uint32_t i = 0; i < number_count; i++) {
         if (numbers[i] == self)
             continue;
-        uint32_t hash = hash_of(numbers[i]);
-        uint32_t at = find_slot(row, numbers[i], hash);
-        uint32_t place = row->index[at] & PLACE_MASK;
-        if (place == 0)
-            add_entry(row, blocks, count_max, numbers[i], hash, at, what);
-        else
-            row->entries[place - 1] = count_one(row->entries[place - 1], what);
-        row->total += weight;
+        while (!count_in(row, bucket_of(row, numbers[i]), numbers[i], what)) {
+            if (row->bucket_count < bucket_max) {
+                grow(row, blocks);
+                continue;
+            }
+            replace_lightest(bucket_of(row, numbers[i]), numbers[i], what);
+            break;
+        }
     }
+}
+
+void neighbours_prefetch(const struct neighbours *row, const uint32_t *numbers,
+                         uint32_t number_count)
+{
+    for (uint32_t i = 0; i < number_count && row->bucket_count != 0; i++)
+        __builtin_prefetch(bucket_of(row, numbers[i]), 1);
 }
 
 uint64_t neighbours_find(const struct neighbours *row, uint32_t number)
 {
-    if (row->slot_count == 0)
+    if (row->bucket_count == 0)
         return 0;
-    uint16_t word = row->index[find_slot(row, number, hash_of(number))];
-    return word != 0 ? row->entries[(word & PLACE_MASK) - 1] : 0;
+    const uint64_t *bucket = bucket_of(row, number);
+    for (uint32_t i = 0; i < NEIGHBOUR_BUCKET; i++)
+        if (neighbour_number(bucket[i]) == number)
+            return bucket[i];
+    return 0;
 }
 
-bool neighbours_append(struct neighbours *row, uint64_t entry)
-{
-    uint32_t number = neighbour_number(entry), hash = hash_of(number);
+/* ---- numbers, loading ---- */
 
-    if (row->slot_count == 0 || row->count == capacity_of(row->slot_count) || number == 0)
+bool neighbours_place(struct neighbours *row, uint32_t place, uint64_t entry)
+{
+    uint32_t number = neighbour_number(entry);
+    const uint64_t *bucket = row->entries + place / NEIGHBOUR_BUCKET * NEIGHBOUR_BUCKET;
+
+    if (number == 0 || place >= neighbours_places(row) || row->entries[place] != 0 ||
+        bucket_of(row, number) != bucket || neighbours_find(row, number) != 0 ||
+        (place % NEIGHBOUR_BUCKET > 0 && row->entries[place - 1] == 0))
         return false;
-    uint32_t at = find_slot(row, number, hash);
-    if (row->index[at] != 0)
-        return false;
-    row->entries[row->count] = entry;
-    row->index[at] = (uint16_t)(++row->count | tag_of(hash));
+    row->entries[place] = entry;
+    row->count++;
     return true;
 }
 
-void neighbours_renumber(struct neighbours *row, const uint32_t *numbers)
+/* The size stays; of those whom their new numbers bring into a full bucket the lightest
+ * goes. */
+void neighbours_renumber(struct neighbours *row, struct blocks *blocks, const uint32_t *numbers)
 {
-    uint32_t kept = 0;
+    struct neighbours old = *row;
 
-    if (row->slot_count == 0)
+    if (old.bucket_count == 0)
         return;
-    for (uint32_t i = 0; i < row->count; i++) {
-        uint64_t number = numbers[neighbour_number(row->entries[i])];
-        if (number != 0)
-            row->entries[kept++] = (row->entries[i] & ~(uint64_t)NEIGHBOUR_NUMBER_MAX) | number;
+    *row = (struct neighbours){0};
+    neighbours_reserve(row, blocks, old.bucket_count);
+    for (uint32_t place = 0; place < neighbours_places(&old); place++) {
+        uint64_t entry = old.entries[place];
+        uint64_t number = numbers[neighbour_number(entry)];
+        if (entry == 0 || number == 0)
+            continue;
+        entry = (entry & ~(uint64_t)NEIGHBOUR_NUMBER_MAX) | number;
+        uint64_t *bucket = bucket_of(row, (uint32_t)number);
+        if (bucket[NEIGHBOUR_BUCKET - 1] == 0) {
+            put_entry(row, entry);
+            row->count++;
+        } else if (weight_of(*lightest_of(bucket)) < weight_of(entry)) {
+            *lightest_of(bucket) = entry;
+        }
     }
-    row->count = (uint16_t)kept;
-    fill_index(row);
+    blocks_give(blocks, old.entries, neighbours_bytes(old.bucket_count));
 }
 
 void neighbours_free(struct neighbours *row, struct blocks *blocks)
 {
     if (row->entries != NULL)
-        blocks_give(blocks, row->entries, neighbours_bytes(row->slot_count));
+        blocks_give(blocks, row->entries, neighbours_bytes(row->bucket_count));
     *row = (struct neighbours){0};
 }

@@ -121,7 +121,7 @@ uint32_t product_find_or_add(struct store *store, struct market *market, struct 
 void product_free(struct store *store, struct market *market, uint32_t number)
 {
     struct product *product = &market->products[number];
-    size_t bytes = neighbours_bytes(product->neighbours.slot_count);
+    size_t bytes = neighbours_bytes(product->neighbours.bucket_count);
 
     market_give(store, market, product->neighbours.entries, bytes);
     market_give(store, market, (void *)(uintptr_t)product->id.data, (size_t)product->id.size + 1);
@@ -291,14 +291,13 @@ void product_meet(struct store *store, struct market *market, uint32_t number,
                   const uint32_t *others, uint32_t other_count, uint64_t what)
 {
     struct neighbours *row = &market->products[number].neighbours;
-    uint32_t slots_before = row->slot_count;
+    uint32_t buckets_before = row->bucket_count;
 
-    neighbours_add(row, &store->blocks, (uint32_t)store->options.neighbours_max, number, others,
-                   other_count, what);
-    if (row->slot_count == slots_before)
+    neighbours_add(row, &store->blocks, store->bucket_max, number, others, other_count, what);
+    if (row->bucket_count == buckets_before)
         return;
-    size_t before = slots_before > 0 ? blocks_round(neighbours_bytes(slots_before)) : 0;
-    size_t after = blocks_round(neighbours_bytes(row->slot_count));
+    size_t before = buckets_before > 0 ? blocks_round(neighbours_bytes(buckets_before)) : 0;
+    size_t after = blocks_round(neighbours_bytes(row->bucket_count));
     market->bytes += after - before;
     store->bytes += after - before;
 }
@@ -356,7 +355,7 @@ static void renumber_products(struct store *store, struct market *market, const 
             market->scales[kept] = market->scales[number];
             market->products[number] = (struct product){0};
         }
-        neighbours_renumber(&product->neighbours, numbers);
+        neighbours_renumber(&product->neighbours, &store->blocks, numbers);
         for (int i = 0; i < HALF_LIFE_COUNT; i++)
             if (product->popularity[i] > market->most[i])
                 market->most[i] = product->popularity[i];

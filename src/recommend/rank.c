@@ -187,7 +187,8 @@ static void add_row(quad *signals, const struct neighbours *row, quad factors)
 {
     const uint64_t *entries = row->entries;
 
-    for (uint32_t i = 0; i < row->count; i++)
+    /* An empty place is nobody's, and adds nothing. */
+    for (uint32_t i = 0; i < neighbours_places(row); i++)
         signals[neighbour_number(entries[i])] += counts_of(entries[i]) * factors;
 }
 

@@ -31,7 +31,7 @@ enum {
     SOURCES_MAX = 32,        /* habits whose neighbours are looked at */
     LAST_MAX = 64,           /* products of the last basket, the same */
     CONTEXT_MAX = 100,       /* products of a request's context, the same */
-    SIGNAL_CANDIDATES = 200, /* by the sum of the signals */
+    SIGNAL_CANDIDATES = 150, /* by the sum of the signals */
 };
 
 struct source {

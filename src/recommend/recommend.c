@@ -35,9 +35,10 @@ static const struct option options[] = {
      .type = OPTION_INT,
      .offset = AT(neighbours_max),
      .preset = "512",
-     .least = 12,
-     .most = NEIGHBOURS_MAX,
-     .purpose = "Products kept with each product as bought together with it."},
+     .least = NEIGHBOUR_BUCKET,
+     .most = NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET,
+     .purpose = "Products kept with each product as bought together with it; rounded down to a "
+                "power of two."},
     {.name = "basket.pairs_max",
      .type = OPTION_INT,
      .offset = AT(basket_pairs_max),

@@ -13,7 +13,7 @@
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { SAVED_VERSION = 1 };
+enum { SAVED_VERSION = 2 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
 static void put_float(struct byte_writer *out, float value)
@@ -58,33 +58,36 @@ static struct view take_id(struct byte_reader *in)
 
 static void save_neighbours(const struct neighbours *row, struct byte_writer *out)
 {
-    byte_put_varint(out, row->slot_count);
+    uint32_t last = 0;
+
+    byte_put_varint(out, row->bucket_count);
     byte_put_varint(out, row->count);
-    byte_put_varint(out, row->floor);
-    byte_put_varint(out, row->total);
-    for (uint32_t i = 0; i < row->count; i++)
-        byte_put_u64(out, row->entries[i]);
+    for (uint32_t place = 0; place < neighbours_places(row); place++) {
+        if (row->entries[place] == 0)
+            continue;
+        byte_put_varint(out, place - last);
+        byte_put_u64(out, row->entries[place]);
+        last = place;
+    }
 }
 
 static void load_neighbours(struct store *store, struct market *market, struct neighbours *row,
                             struct byte_reader *in)
 {
-    uint32_t slot_count = take_number(in, NEIGHBOURS_SLOTS_MAX);
-    uint64_t count = byte_take_count(in, 8);
+    uint32_t bucket_count = take_number(in, NEIGHBOUR_BUCKETS_MAX), place = 0;
+    uint64_t count = byte_take_count(in, 9);
 
-    row->floor = take_number(in, UINT32_MAX);
-    row->total = byte_take_varint(in);
-    if (slot_count == 0 || slot_count < NEIGHBOURS_SLOTS_LEAST ||
-        (slot_count & (slot_count - 1)) != 0 || in->broken) {
-        in->broken |= slot_count != 0 || count != 0;
+    if (bucket_count == 0 || (bucket_count & (bucket_count - 1)) != 0 || in->broken) {
+        in->broken |= bucket_count != 0 || count != 0;
         return;
     }
-    neighbours_reserve(row, &store->blocks, slot_count);
-    market->bytes += blocks_round(neighbours_bytes(slot_count));
-    store->bytes += blocks_round(neighbours_bytes(slot_count));
+    neighbours_reserve(row, &store->blocks, bucket_count);
+    market->bytes += blocks_round(neighbours_bytes(bucket_count));
+    store->bytes += blocks_round(neighbours_bytes(bucket_count));
     for (uint64_t i = 0; i < count && !in->broken; i++) {
+        place += take_number(in, NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET);
         uint64_t entry = byte_take_u64(in);
-        if (neighbour_number(entry) > market->product_count || !neighbours_append(row, entry))
+        if (neighbour_number(entry) > market->product_count || !neighbours_place(row, place, entry))
             in->broken = true;
     }
 }

@@ -20,7 +20,9 @@ enum {
 
 void store_open(struct store *store, const struct recommend_options *options)
 {
-    *store = (struct store){.options = *options};
+    *store = (struct store){.options = *options, .bucket_max = 1};
+    while (store->bucket_max * 2 * NEIGHBOUR_BUCKET <= options->neighbours_max)
+        store->bucket_max *= 2;
     blocks_open(&store->blocks);
     slab_open(&store->customers, CUSTOMER_BYTES);
     table_open(&store->customer_table);

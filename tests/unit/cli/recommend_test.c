@@ -93,7 +93,6 @@ static void check_pairs(const struct recommend *recommend, json_t *products)
     json_object_foreach(products, name, rows)
     {
         const struct product *product = &market->products[product_find(market, view_of(name))];
-        assert_true((uint64_t)product->neighbours.floor * 1024 <= product->neighbours.total);
         json_array_foreach(rows, index, row)
         {
             uint32_t orders = (uint32_t)json_integer_value(json_object_get(row, "orders"));
@@ -121,7 +120,7 @@ static void counts_are_those_of_another_program(void **state)
     assert_non_null(expected);
     option_preset(&recommend_option_table, &options);
     options.bytes_max = SIZE_MAX;
-    options.neighbours_max = NEIGHBOURS_MAX;
+    options.neighbours_max = NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET;
     options.basket_pairs_max = BASKET_MAX;
     for (int64_t i = 0; recommend_model_names[i] != NULL; i++)
         if (strcmp(recommend_model_names[i], "popularity") == 0)
