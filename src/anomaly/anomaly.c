@@ -19,8 +19,8 @@ enum { CANDIDATES_MAX = 16 };
 /* Times beyond this are no times of events; sums of two of them do not overflow. */
 static const int64_t time_most_ms = INT64_MAX / 4;
 
-/* More than any currency's amount, and far from the end of the 128 bits of a sum. */
-static const double weight_max = 1e21;
+/* More than any currency's amount; in millionths far from the end of the 128 bits of a sum. */
+static const double number_max = 1e15;
 
 static void *take_zeroed(size_t count, size_t size)
 {
@@ -119,19 +119,24 @@ static bool put_key(struct anomaly *anomaly, const struct rule *rule, const stru
     return true;
 }
 
+/* In millionths. Whole and fraction apart: their product with the scale would not fit the
+ * digits of a double where the amount itself does. */
 static __int128 weigh(const struct rule *rule, const struct event *event,
                       const struct anomaly_context *context)
 {
     const struct field_source *source = &rule->values[event->kind];
-    double weight;
+    double number, whole;
 
     if (!field_is_there(source, event))
         return 0;
-    weight = nearbyint(field_number(source, event, context) * SUM_SCALE);
+    number = field_number(source, event, context);
     /* Only what adds keeps a satisfied condition satisfied. Also: not a number. */
-    if (!(weight > 0))
+    if (!(number > 0))
         return 0;
-    return (__int128)(weight < weight_max ? weight : weight_max);
+    if (number > number_max)
+        number = number_max;
+    whole = floor(number);
+    return (__int128)whole * (int64_t)SUM_SCALE + (int64_t)nearbyint((number - whole) * SUM_SCALE);
 }
 
 static void fill_sighting(struct sighting *sighting, const struct series_outcome *outcome,

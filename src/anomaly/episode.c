@@ -104,9 +104,14 @@ void episode_schedule(struct anomaly *anomaly, const struct rule *rule, uint32_t
 
 /* ----------------------------------------------------------- publication */
 
+/* In one rounding: a sum in millionths has more digits than a double, which the sum itself
+ * may well fit. */
 static double value_out(const struct rule *rule, __int128 value)
 {
-    return rule->type == RULE_VALUE_SUM ? (double)value / SUM_SCALE : (double)value;
+    if (rule->type != RULE_VALUE_SUM)
+        return (double)value;
+    return (double)((long double)(value / (int64_t)SUM_SCALE) +
+                    (long double)(value % (int64_t)SUM_SCALE) / (long double)SUM_SCALE);
 }
 
 static struct view print_id(const struct episode *episode, struct arena *arena)
