@@ -24,7 +24,7 @@ static char *data_path(const char *name)
     static char path[4096];
     const char *folder = getenv("WEIR_DATA");
 
-    if (folder == NULL) {
+    if (folder == NULL || folder[0] == '\0') {
         printf("skipped: WEIR_DATA not set\n");
         skip();
     }
