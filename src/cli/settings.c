@@ -308,8 +308,10 @@ static void read_parts(const struct settings_request *request, struct settings *
         read_table(settings, &notify_option_table, &settings->notify);
         notify_check(&settings->notify, &settings->complaints);
     }
-    if ((request->parts & SETTINGS_HTTP) != 0)
+    if ((request->parts & SETTINGS_HTTP) != 0) {
         read_table(settings, &http_option_table, &settings->http);
+        http_check(&settings->http, tree_get(settings->root, "http"), &settings->complaints);
+    }
     if ((request->parts & SETTINGS_ENGINE) != 0)
         read_engine(request, settings);
     if (request->embedded != NULL) {

@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/tree.h"
 #include "ops/process.h"
 
 enum { HOST_BYTES = 64, BACKLOG = 64, CONNECTION_MEMORY_BYTES = 16384 };
@@ -55,6 +54,8 @@ const struct option_table http_option_table = {
     .count = sizeof(options) / sizeof(options[0]),
     .bytes = sizeof(struct http_options),
 };
+
+#define ADDRESS_COMPLAINT "http.listen: expected address:port, such as 127.0.0.1:9464, not '%s'"
 
 bool http_is_configured(const struct http_options *http_options)
 {
@@ -118,6 +119,16 @@ static bool fill_address(const char *text, struct sockaddr_storage *address, soc
     return false;
 }
 
+void http_check(const struct http_options *http_options, const struct tree *section,
+                struct complaints *complaints)
+{
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    if (http_is_configured(http_options) && !fill_address(http_options->listen, &address, &size))
+        complain(complaints, tree_get(section, "listen"), ADDRESS_COMPLAINT, http_options->listen);
+}
+
 static enum status listen_on(const char *text, int *listening, uint16_t *port,
                              struct failure *failure)
 {
@@ -126,9 +137,7 @@ static enum status listen_on(const char *text, int *listening, uint16_t *port,
     int yes = 1;
 
     if (!fill_address(text, &address, &size))
-        return failure_set(failure, REMEDY_STOP,
-                           "http.listen: expected address:port, such as 127.0.0.1:9464, not '%s'",
-                           text);
+        return failure_set(failure, REMEDY_STOP, ADDRESS_COMPLAINT, text);
     *listening = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (*listening < 0 ||
         setsockopt(*listening, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||

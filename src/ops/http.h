@@ -22,6 +22,7 @@
 #include "base/metric.h"
 #include "base/option.h"
 #include "base/status.h"
+#include "base/tree.h"
 #include "ops/health.h"
 
 struct http_options {
@@ -33,6 +34,9 @@ struct http_options {
 extern const struct option_table http_option_table;
 
 bool http_is_configured(const struct http_options *options);
+/* Complains when the address cannot be read; `section`, for its place, may be NULL. */
+void http_check(const struct http_options *options, const struct tree *section,
+                struct complaints *complaints);
 
 struct http;
 
