@@ -186,9 +186,14 @@ static void read_group(struct compiler *compiler, const struct tree *tree, struc
 static void read_value_field(struct compiler *compiler, const struct tree *tree, struct rule *rule)
 {
     const struct tree *at = tree_get(tree, "field");
+    const struct tree *sigma = tree_get(tree_get(tree, "condition"), "field");
     bool is_needed = rule->type == RULE_VALUE_COUNT || rule->type == RULE_VALUE_SUM;
     struct complaints *complaints = compiler->complaints;
 
+    if (at != NULL && sigma != NULL)
+        complain(complaints, sigma, "field: expected once, here or in the rule");
+    if (at == NULL)
+        at = sigma;
     if (!is_needed) {
         if (at != NULL)
             complain(complaints, at, "field: only value_count and value_sum look at a field");
@@ -228,8 +233,15 @@ static const struct tree *read_limit(struct compiler *compiler, const struct tre
                                      struct rule *rule)
 {
     const struct tree *limit = at->kind == TREE_MAP ? at->child : NULL;
+    uint32_t limits = tree_count(at);
 
-    if (limit == NULL || limit->next != NULL) {
+    /* As Sigma writes it: {field: user_id, gte: 10}. read_value_field looks at the field. */
+    if (limit != NULL && tree_get(at, "field") != NULL) {
+        limits--;
+        if (view_is_text(limit->name, "field"))
+            limit = limit->next;
+    }
+    if (limit == NULL || limits != 1) {
         complain(compiler->complaints, at, "condition: expected one limit, such as {gte: 5}");
         return NULL;
     }

@@ -112,6 +112,23 @@ static bool is_complained(const struct complaints *complaints, const char *const
     return false;
 }
 
+static void check_complaints(const struct complaint_case *cases, size_t count)
+{
+    struct arena *arena = arena_create(65536);
+
+    for (size_t at = 0; at < count; at++) {
+        char text[1000];
+        struct complaints complaints;
+        complaints_init(&complaints, arena);
+        snprintf(text, sizeof text, "{rules: [\n{name: r, %s}]}", cases[at].rule);
+        assert_null(rule_set_compile(flow_tree(text, arena), &complaints));
+        if (!is_complained(&complaints, cases[at].parts))
+            fail_msg("%s\ngave: %s", cases[at].rule,
+                     complaints.first != NULL ? complaints.first->text : "nothing");
+    }
+    arena_destroy(arena);
+}
+
 #define COUNT "on: orders, severity: low, type: event_count, timespan: 60s"
 
 static void errors_say_where_and_what_was_expected(void **state)
@@ -149,6 +166,11 @@ static void errors_say_where_and_what_was_expected(void **state)
         {COUNT ", condition: {gte: 0}", {"above 0"}},
         {COUNT ", condition: {gte: many}", {"a number"}},
         {COUNT ", condition: {gte: 3}, field: amount", {"only value_count"}},
+        {COUNT ", condition: {gte: 3, field: amount}", {"only value_count"}},
+        {COUNT ", condition: {field: amount}", {"one limit"}},
+        {"on: orders, severity: low, type: value_count, timespan: 1m, field: ip, "
+         "condition: {field: ip, gte: 3}",
+         {"field: expected once"}},
         {COUNT ", condition: {gte: 3}, group-by: [customer]", {"customer", "'customer_id'?"}},
         {COUNT ", condition: {gte: 3}, group-by: [items]", {"single value"}},
         {COUNT ", condition: {gte: 3}, quiet: -1s", {"quiet: expected 0ms"}},
@@ -172,20 +194,9 @@ static void errors_say_where_and_what_was_expected(void **state)
          {"condition", "at most 1"}},
         {"on: orders, severity: low, enabled: maybe", {"true or false"}},
     };
-    struct arena *arena = arena_create(65536);
 
     (void)state;
-    for (size_t at = 0; at < sizeof cases / sizeof cases[0]; at++) {
-        char text[1000];
-        struct complaints complaints;
-        complaints_init(&complaints, arena);
-        snprintf(text, sizeof text, "{rules: [\n{name: r, %s}]}", cases[at].rule);
-        assert_null(rule_set_compile(flow_tree(text, arena), &complaints));
-        if (!is_complained(&complaints, cases[at].parts))
-            fail_msg("%s\ngave: %s", cases[at].rule,
-                     complaints.first != NULL ? complaints.first->text : "nothing");
-    }
-    arena_destroy(arena);
+    check_complaints(cases, sizeof cases / sizeof cases[0]);
 }
 
 static void all_errors_are_reported_together(void **state)
