@@ -190,36 +190,84 @@ static void check_start(struct pipeline *pipeline, struct partition *partition,
     meters_gap(pipeline);
 }
 
-static void take_record(struct pipeline *pipeline, struct partition *partition,
-                        const struct record *record)
+/* The listener may have taken partitions away in the very poll that gave the record, and
+ * what was asked for again may come twice. */
+static bool is_wanted(const struct partition *partition, const struct record *record)
 {
-    struct event event;
+    return partition != NULL && partition->phase == PARTITION_LIVE &&
+           partition->hold_until_ms[record->topic] == 0 &&
+           record->offset >= partition->positions[record->topic];
+}
+
+static void note_taken(struct pipeline *pipeline, struct partition *partition,
+                       const struct record *record, enum journal_kind kind)
+{
+    journal_draft_record(&partition->draft, kind, record->topic, record->offset);
+    partition->snapshot_events++;
+    pipeline->records_since_cut++;
+}
+
+static void apply_batch(struct pipeline *pipeline, struct partition *partition)
+{
+    const struct intake_batch *batch = pipeline->batch;
+
+    engine_expect(partition->engine, batch->events, batch->count);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        enum verdict verdict = engine_apply(partition->engine, &batch->events[i], pipeline->outbox);
+
+        intake_settle(pipeline, &pipeline->setup.transport, batch->records[i], verdict);
+        note_taken(pipeline, partition, batch->records[i], JOURNAL_APPLY);
+    }
+}
+
+/* Decodes a run of one partition's records, applies it, and deals with the record that
+ * ended it, if one did. Returns how many records that were. */
+static uint32_t take_run(struct pipeline *pipeline, const struct record *records, uint32_t count)
+{
+    const struct transport *transport = &pipeline->setup.transport;
+    struct partition *partition = pipeline->partitions[records->partition];
+    struct intake_batch *batch = pipeline->batch;
+    const struct record *record = NULL;
+    enum intake_verdict verdict = INTAKE_APPLY;
     struct dead_letter letter;
     struct failure failure = {0};
-    int32_t home = record->partition;
-    enum journal_kind kind = JOURNAL_PASS;
+    int32_t home = records->partition;
+    uint32_t taken = 0;
 
-    switch (intake_judge(pipeline, &pipeline->setup.transport, record, &event, &home, &letter,
-                         &failure)) {
+    batch->count = 0;
+    while (verdict == INTAKE_APPLY && taken < count && batch->count < ENGINE_EXPECT_MAX &&
+           records[taken].partition == records->partition) {
+        record = &records[taken++];
+        if (!is_wanted(partition, record))
+            continue;
+        if ((partition->checked_topics >> record->topic & 1) == 0)
+            check_start(pipeline, partition, record);
+        verdict = intake_judge(pipeline, transport, record, &batch->events[batch->count], &home,
+                               &letter, &failure);
+        if (verdict == INTAKE_APPLY)
+            batch->records[batch->count++] = record;
+        if (verdict != INTAKE_WAIT)
+            partition->positions[record->topic] = record->offset + 1;
+    }
+    if (batch->count > 0)
+        apply_batch(pipeline, partition);
+    switch (verdict) {
+    case INTAKE_APPLY:
+        break;
     case INTAKE_WAIT:
         hold(pipeline, partition, record, &failure);
-        return;
+        break;
     case INTAKE_SET_ASIDE:
-        intake_set_aside(pipeline, &pipeline->setup.transport, record, &letter);
+        intake_set_aside(pipeline, transport, record, &letter);
+        note_taken(pipeline, partition, record, JOURNAL_PASS);
         break;
     case INTAKE_FORWARD:
         intake_forward(pipeline, record, home);
-        break;
-    case INTAKE_APPLY:
-        intake_settle(pipeline, &pipeline->setup.transport, record,
-                      engine_apply(partition->engine, &event, pipeline->outbox));
-        kind = JOURNAL_APPLY;
+        note_taken(pipeline, partition, record, JOURNAL_PASS);
         break;
     }
-    journal_draft_record(&partition->draft, kind, record->topic, record->offset);
-    partition->positions[record->topic] = record->offset + 1;
-    partition->snapshot_events++;
-    pipeline->records_since_cut++;
+    arena_reset(pipeline->arena);
+    return taken;
 }
 
 static bool may_take(const struct pipeline *pipeline)
@@ -244,41 +292,40 @@ enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
         return machine_obey(pipeline, &failure);
     if (status != STATUS_OK)
         return STATUS_OK;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct record *record = &pipeline->records[i];
-        struct partition *partition = record->partition < pipeline->partition_count
-                                          ? pipeline->partitions[record->partition]
-                                          : NULL;
-
-        /* The listener may have taken partitions away in this very poll, and what was
-         * asked for again may come twice. */
-        if (partition == NULL || partition->phase != PARTITION_LIVE ||
-            partition->hold_until_ms[record->topic] > 0 ||
-            record->offset < partition->positions[record->topic])
+    for (uint32_t i = 0; i < count;) {
+        if (pipeline->records[i].partition >= pipeline->partition_count) {
+            i++;
             continue;
-        if ((partition->checked_topics >> record->topic & 1) == 0)
-            check_start(pipeline, partition, record);
-        take_record(pipeline, partition, record);
+        }
+        i += take_run(pipeline, &pipeline->records[i], count - i);
         if (pipeline->is_stopped)
             return STATUS_BROKEN;
     }
-    arena_reset(pipeline->arena);
     meters_batch(pipeline, count);
     return STATUS_OK;
 }
 
 /* ---- time --------------------------------------------------------------------------- */
 
+/* A clock that was set back ticks again when it has caught up. */
+static bool is_tick_due(const struct pipeline *pipeline, const struct partition *partition)
+{
+    int64_t interval_ms = pipeline->options.tick_interval_ms;
+
+    if (partition->tick_ms == INT64_MIN)
+        return true;
+    if (interval_ms > BUSY_TICK_MS && engine_is_busy(partition->engine))
+        interval_ms = BUSY_TICK_MS;
+    return pipeline->wall_ms >= partition->tick_ms + interval_ms;
+}
+
 enum status intake_ticks(struct pipeline *pipeline)
 {
     for (int32_t i = 0; i < pipeline->partition_count; i++) {
         struct partition *partition = pipeline->partitions[i];
 
-        if (partition == NULL || !partition_is_running(partition))
-            continue;
-        /* A clock that was set back ticks again when it has caught up. */
-        if (partition->tick_ms != INT64_MIN &&
-            pipeline->wall_ms < partition->tick_ms + pipeline->options.tick_interval_ms)
+        if (partition == NULL || !partition_is_running(partition) ||
+            !is_tick_due(pipeline, partition))
             continue;
         engine_tick(partition->engine, pipeline->wall_ms, pipeline->outbox);
         journal_draft_tick(&partition->draft, pipeline->wall_ms);

@@ -32,6 +32,7 @@ enum {
     COMMAND_BATCH_RECORDS = 64,     /* commands taken in a turn */
     HELD_BYTES_MAX = 64 << 20,      /* of results that wait for a commit to end */
     JOURNAL_OPERATIONS_MAX = 32768, /* of one partition in one record: some 200 KB */
+    BUSY_TICK_MS = 10,              /* between ticks while an engine has slices of work waiting */
     COMMIT_DEADLINE_MS = 20000,     /* for the last commit of partitions that are leaving */
     COMMIT_SLICE_MS = 50,           /* of waiting for a commit */
 };
@@ -90,6 +91,14 @@ enum commit_phase {
     COMMIT_SWEPT,    /* and awaited */
 };
 
+/* Records of one partition to be applied, decoded ahead: told of all of them, the engine
+ * fetches the memory that they need at once, not of one after the other. */
+struct intake_batch {
+    const struct record *records[ENGINE_EXPECT_MAX];
+    struct event events[ENGINE_EXPECT_MAX];
+    uint32_t count;
+};
+
 struct pipeline {
     struct pipeline_setup setup;
     struct pipeline_options options;
@@ -99,6 +108,7 @@ struct pipeline {
     int64_t wall_ms, now_ms;       /* read once a turn; now_ms is monotonic */
 
     struct record *records;
+    struct intake_batch *batch;
     struct arena *arena; /* of the records being decoded */
     struct outbox *outbox;
     struct outbox *muted;  /* for replay */

@@ -125,8 +125,9 @@ static void create_parts(struct pipeline *pipeline)
         calloc((size_t)pipeline->options.poll_records_max, sizeof(*pipeline->records));
     pipeline->commit_positions = calloc((size_t)pipeline->partition_count * (TOPIC_INPUT_COUNT + 1),
                                         sizeof(*pipeline->commit_positions));
+    pipeline->batch = calloc(1, sizeof(*pipeline->batch));
     if (pipeline->partitions == NULL || pipeline->records == NULL ||
-        pipeline->commit_positions == NULL)
+        pipeline->commit_positions == NULL || pipeline->batch == NULL)
         abort();
     pipeline->arena = arena_create(ARENA_CHUNK_BYTES);
     pipeline->outbox = outbox_create();
@@ -195,6 +196,7 @@ void pipeline_close(struct pipeline *pipeline)
     if (pipeline->arena != NULL)
         arena_destroy(pipeline->arena);
     free(pipeline->records);
+    free(pipeline->batch);
     free(pipeline->commit_positions);
     meters_destroy(pipeline);
     free(pipeline);
@@ -213,10 +215,17 @@ static int64_t wait_of(const struct pipeline *pipeline, int64_t timeout_ms)
         timeout_ms = BUSY_WAIT_MS;
     if (!pipeline->is_restore_idle)
         timeout_ms = 0;
-    for (int32_t i = 0; i < pipeline->partition_count; i++)
-        if (pipeline->partitions[i] != NULL && pipeline->partitions[i]->phase != PARTITION_LIVE &&
-            timeout_ms > BUSY_WAIT_MS)
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        const struct partition *partition = pipeline->partitions[i];
+
+        if (partition == NULL)
+            continue;
+        if (partition->phase != PARTITION_LIVE && timeout_ms > BUSY_WAIT_MS)
             timeout_ms = BUSY_WAIT_MS;
+        if (partition_is_running(partition) && timeout_ms > BUSY_TICK_MS &&
+            engine_is_busy(partition->engine))
+            timeout_ms = BUSY_TICK_MS;
+    }
     if (timeout_ms > pipeline->options.tick_interval_ms)
         timeout_ms = pipeline->options.tick_interval_ms;
     return timeout_ms > due_ms ? due_ms : timeout_ms;

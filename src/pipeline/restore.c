@@ -24,10 +24,10 @@
 enum {
     SLICE_STEPS = 4096, /* of work on a partition in a turn */
     SLICE_MS = 20,
-    SLICE_CHECK_STEPS = 256, /* between two looks at the clock */
-    IDLE_WAIT_MS = 5,        /* for records, when no partition is live */
-    WAIT_MAX_MS = 60000,     /* for the last commit to become visible */
-    PROGRESS_MS = 2000,      /* between two lines of progress */
+    SLICE_CHECK_STEPS = 32, /* between two looks at the clock; a step is a batch, or less */
+    IDLE_WAIT_MS = 5,       /* for records, when no partition is live */
+    WAIT_MAX_MS = 60000,    /* for the last commit to become visible */
+    PROGRESS_MS = 2000,     /* between two lines of progress */
     INPUT_BATCH_RECORDS = 1024,
     JOURNAL_BATCH_RECORDS = 256,
     COMMITTED_COUNT = TOPIC_INPUT_COUNT + 1, /* and the journal's sequence */
@@ -536,8 +536,9 @@ static enum status unreadable(struct restore *restore, const struct record *reco
                        number_of(restore), topic_info(record->topic)->name, record->offset, reason);
 }
 
-static enum status replay_record(struct restore *restore, const struct record *record,
-                                 struct failure *failure)
+/* Only of a record that is unconfirmed. */
+static enum status replay_pass(struct restore *restore, const struct record *record,
+                               struct failure *failure)
 {
     struct pipeline *pipeline = restore->pipeline;
     const struct transport *transport = side_of(restore);
@@ -547,25 +548,14 @@ static enum status replay_record(struct restore *restore, const struct record *r
     int32_t home = number_of(restore);
     enum intake_verdict verdict;
 
-    if (restore->operation.kind == JOURNAL_PASS && !is_unconfirmed(restore))
-        return STATUS_OK;
     /* Only partition 0 answers for commands. */
-    if (restore->operation.kind == JOURNAL_PASS && record->topic == TOPIC_COMMANDS &&
-        number_of(restore) != 0)
-        return STATUS_OK;
-    verdict = intake_judge(pipeline, transport, record, &event, &home, &letter, &reason);
-    if (verdict == INTAKE_WAIT)
-        return unreadable(restore, record, reason.text, failure);
-    if (restore->operation.kind == JOURNAL_PASS) {
+    if (record->topic != TOPIC_COMMANDS || number_of(restore) == 0) {
+        verdict = intake_judge(pipeline, transport, record, &event, &home, &letter, &reason);
+        if (verdict == INTAKE_WAIT)
+            return unreadable(restore, record, reason.text, failure);
         pass_again(restore, transport, record, verdict, home, &letter);
-        return STATUS_OK;
     }
-    if (verdict != INTAKE_APPLY)
-        return unreadable(restore, record, letter.text, failure);
-    enum verdict outcome = engine_apply(restore->engine, &event, outbox_of(restore));
-    if (is_unconfirmed(restore) && (record->topic != TOPIC_COMMANDS || number_of(restore) == 0))
-        intake_settle(pipeline, transport, record, outcome);
-    restore->events_done++;
+    restore->operation_next = record->offset + 1;
     return STATUS_OK;
 }
 
@@ -604,7 +594,7 @@ static enum status peek_range(struct restore *restore, int64_t timeout_ms,
         status = tap_peek(tap, timeout_ms, record, failure);
         if (status != STATUS_OK || (*record)->offset >= restore->operation_next)
             return status;
-        tap_skip(tap);
+        tap_skip(tap); /* of the batch before */
     }
 }
 
@@ -636,6 +626,46 @@ static enum status check_range(struct restore *restore, struct failure *failure)
     return STATUS_OK;
 }
 
+/* Decodes and applies the run of records that begins with these and lies inside the
+ * operation's range. The last one may have been unreadable. */
+static enum status replay_run(struct restore *restore, const struct record *records, uint32_t count,
+                              struct failure *failure)
+{
+    struct pipeline *pipeline = restore->pipeline;
+    const struct transport *transport = side_of(restore);
+    struct intake_batch *batch = pipeline->batch;
+    struct dead_letter letter = {0};
+    struct failure reason = {0};
+    int32_t home = number_of(restore);
+    enum intake_verdict verdict = INTAKE_APPLY;
+
+    batch->count = 0;
+    while (batch->count < count && batch->count < ENGINE_EXPECT_MAX &&
+           records[batch->count].offset < restore->operation.to) {
+        verdict = intake_judge(pipeline, transport, &records[batch->count],
+                               &batch->events[batch->count], &home, &letter, &reason);
+        if (verdict != INTAKE_APPLY)
+            break;
+        batch->count++;
+    }
+    engine_expect(restore->engine, batch->events, batch->count);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        enum verdict outcome = engine_apply(restore->engine, &batch->events[i], outbox_of(restore));
+
+        if (is_unconfirmed(restore) &&
+            (records[i].topic != TOPIC_COMMANDS || number_of(restore) == 0))
+            intake_settle(pipeline, transport, &records[i], outcome);
+        restore->operation_next = records[i].offset + 1;
+    }
+    restore->events_done += batch->count;
+    arena_reset(pipeline->arena);
+    outbox_reset(pipeline->muted);
+    if (verdict == INTAKE_APPLY)
+        return STATUS_OK;
+    return unreadable(restore, &records[batch->count],
+                      verdict == INTAKE_WAIT ? reason.text : letter.text, failure);
+}
+
 static enum status replay_range(struct restore *restore, int64_t timeout_ms,
                                 struct failure *failure)
 {
@@ -658,13 +688,15 @@ static enum status replay_range(struct restore *restore, int64_t timeout_ms,
     if (restore->operation_next == operation->from && record->offset > operation->from)
         tell_gone(restore, record->offset);
     restore->waiting_since_ms = restore->pipeline->now_ms;
-    status = replay_record(restore, record, failure);
-    if (status != STATUS_OK)
-        return status;
-    restore->operation_next = record->offset + 1;
-    if (restore->operation_next >= operation->to)
+    if (operation->kind == JOURNAL_PASS)
+        status = replay_pass(restore, record, failure);
+    else if (operation->topic == TOPIC_COMMANDS)
+        status = replay_run(restore, record, 1, failure);
+    else
+        status = replay_run(restore, record, tap_left(&restore->inputs[operation->topic]), failure);
+    if (status == STATUS_OK && restore->operation_next >= operation->to)
         end_operation(restore);
-    return STATUS_OK;
+    return status;
 }
 
 static enum status replay(struct restore *restore, int64_t timeout_ms, struct failure *failure)
@@ -819,11 +851,7 @@ static enum status work(struct restore *restore, int64_t timeout_ms, struct fail
 
     for (int i = 1; i <= SLICE_STEPS && status == STATUS_OK; i++) {
         status = step(restore, timeout_ms, failure);
-        if (i % SLICE_CHECK_STEPS != 0)
-            continue;
-        arena_reset(restore->pipeline->arena);
-        outbox_reset(restore->pipeline->muted);
-        if (clock_monotonic_ms(clock) >= until_ms)
+        if (i % SLICE_CHECK_STEPS == 0 && clock_monotonic_ms(clock) >= until_ms)
             break;
     }
     arena_reset(restore->pipeline->arena);

@@ -33,4 +33,9 @@ static inline bool tap_is_open(const struct tap *tap)
 enum status tap_peek(struct tap *tap, int64_t timeout_ms, const struct record **record,
                      struct failure *failure);
 void tap_skip(struct tap *tap);
+/* How many records, the next one among them, are at hand: they follow it in memory. */
+static inline uint32_t tap_left(const struct tap *tap)
+{
+    return tap->count - tap->next;
+}
 #endif

@@ -4,7 +4,8 @@
  * The state of a tenant is one running hash over all that happened to it and when;
  * most events publish it. An event lost, doubled or moved past another, a tick at
  * another place, a command seen too early: the next result differs. So replay equality
- * is held more strictly than with rules, most of whose results forgive much.
+ * is held more strictly than with rules, most of whose results forgive much. What it is
+ * told to expect must come, in that order.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -45,6 +46,10 @@ struct engine {
     uint64_t ids[IDS_KEPT];
     uint64_t id_count;
     struct engine_stats stats;
+
+    /* No part of the state. */
+    uint64_t expected[ENGINE_EXPECT_MAX];
+    uint32_t expected_count, expected_next;
 };
 
 /* ---- configuration ------------------------------------------------------------------ */
@@ -170,11 +175,32 @@ static bool is_seen(struct engine *engine, uint64_t id)
     return false;
 }
 
+static uint64_t mark_of(const struct event *event)
+{
+    return hash_view(event->tenant_id, hash_view(event->id, (uint64_t)event->kind));
+}
+
+void engine_expect(struct engine *engine, const struct event *events, uint32_t count)
+{
+    assert(engine->expected_next == engine->expected_count);
+    engine->expected_count = count < ENGINE_EXPECT_MAX ? count : ENGINE_EXPECT_MAX;
+    engine->expected_next = 0;
+    for (uint32_t i = 0; i < engine->expected_count; i++)
+        engine->expected[i] = mark_of(&events[i]);
+}
+
+bool engine_is_busy(const struct engine *engine)
+{
+    return engine->id_count % 8 == 0 && engine->tick_count % 5 != 0;
+}
+
 enum verdict engine_apply(struct engine *engine, const struct event *event, struct outbox *outbox)
 {
     struct toy_tenant *tenant;
     int64_t *watermark_ms = &engine->stats.watermark_ms[event->kind];
 
+    if (engine->expected_next < engine->expected_count)
+        assert(engine->expected[engine->expected_next++] == mark_of(event));
     if (event->kind == EVENT_COMMAND) {
         engine->stats.applied[event->kind]++;
         apply_command(engine, event, outbox);
