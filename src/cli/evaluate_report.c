@@ -52,9 +52,10 @@ void evaluate_print_table(const struct stream *stream, const struct score *score
                           FILE *file)
 {
     fprintf(file,
-            "%" PRIu32 " orders, %" PRIu32 " of known customers, %" PRIu32 " evaluated; %" PRIu64
-            " products\n\n",
-            stream->count, stream->known_count, stream->evaluated_count, stream->product_count);
+            "%" PRIu32 " orders, %" PRIu32 " of known customers, %" PRIu32 " evaluated\n%" PRIu64
+            " product names; %" PRIu64 " products of %" PRIu64 " tenants, who share nothing\n\n",
+            stream->count, stream->known_count, stream->evaluated_count, stream->name_count,
+            stream->product_count, stream->tenant_count);
     fprintf(file, "%-12s %8s %10s %7s %8s %9s %8s %8s %9s %8s %7s\n", "model", "NDCG@10",
             "recall@10", "hit@10", "explore", "coverage", "p50 us", "p99 us", "learn us", "MB",
             "B/pair");
@@ -116,6 +117,10 @@ void evaluate_put_json(const struct stream *stream, const struct score *scores, 
     json_int(&json, stream->evaluated_count);
     json_name(&json, "products");
     json_int(&json, (int64_t)stream->product_count);
+    json_name(&json, "product_names");
+    json_int(&json, (int64_t)stream->name_count);
+    json_name(&json, "tenants");
+    json_int(&json, (int64_t)stream->tenant_count);
     json_name(&json, "models");
     json_begin_array(&json);
     for (uint32_t i = 0; i < count; i++)

@@ -21,10 +21,12 @@ static const struct view nobody = {NULL, 0};
 static void find_distinct(struct stream *stream, struct sample *sample, struct map *seen,
                           struct byte_writer *key)
 {
+    struct view tenant = sample->event.tenant_id;
     const struct order_item *items = sample->event.order.items.at;
     uint32_t count = sample->event.order.items.count;
     struct view *products = arena_alloc(stream->arena, (count + 1) * sizeof *products);
 
+    stream->tenant_count += map_put(seen, key_of(key, tenant, nobody, nobody), 1);
     for (uint32_t i = 0; i < count; i++) {
         bool is_first = true;
         for (uint32_t k = 0; k < sample->product_count && is_first; k++)
@@ -32,8 +34,8 @@ static void find_distinct(struct stream *stream, struct sample *sample, struct m
         if (!is_first)
             continue;
         products[sample->product_count++] = items[i].product_id;
-        stream->product_count +=
-            map_put(seen, key_of(key, sample->event.tenant_id, nobody, items[i].product_id), 1);
+        stream->product_count += map_put(seen, key_of(key, tenant, nobody, items[i].product_id), 1);
+        stream->name_count += map_put(seen, key_of(key, nobody, nobody, items[i].product_id), 1);
     }
     sample->products = products;
 }

@@ -188,6 +188,10 @@ static void the_baselines_are_those_of_the_protocol(void **state)
     for (size_t i = 0; i < 2; i++) {
         json_t *result = evaluate(orders, rows[i].model, NULL);
         assert_int_equal(json_integer_value(json_object_get(result, "evaluated")), 7887);
+        /* Tenants share nothing, so a name that two of them sell is two products. */
+        assert_int_equal(json_integer_value(json_object_get(result, "product_names")), 3796);
+        assert_int_equal(json_integer_value(json_object_get(result, "products")), 19494);
+        assert_int_equal(json_integer_value(json_object_get(result, "tenants")), 38);
         assert_true(figure(result, "ndcg@10") > rows[i].ndcg - .002);
         assert_true(figure(result, "ndcg@10") < rows[i].ndcg + .002);
         json_decref(result);
