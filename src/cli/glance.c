@@ -259,6 +259,23 @@ static void put_notification(struct glance *glance, const struct result *result)
     }
 }
 
+static void put_popularity(struct glance *glance, const struct result *result)
+{
+    const struct popularity *popularity = &result->popularity;
+    const struct popular_item *items = popularity->items.at;
+
+    put_time(glance, popularity->event_time_ms);
+    put_word(glance, BLUE, "shares", 6);
+    put_column(glance, PLAIN, tenant_of(result), 11);
+    for (uint32_t i = 0; i < popularity->items.count && i < ITEMS_SHOWN; i++) {
+        byte_print(glance->out, "%s", i > 0 ? ", " : "");
+        glance_text(items[i].product_id, glance->out);
+        byte_print(glance->out, " %.1f", items[i].count);
+    }
+    if (popularity->items.count == 0)
+        byte_print(glance->out, "nothing");
+}
+
 void glance_result(const struct result *result, bool is_coloured, struct byte_writer *out)
 {
     struct glance glance = {out, is_coloured};
@@ -284,6 +301,9 @@ void glance_result(const struct result *result, bool is_coloured, struct byte_wr
         break;
     case RESULT_NOTIFICATION:
         put_notification(&glance, result);
+        break;
+    case RESULT_POPULARITY:
+        put_popularity(&glance, result);
         break;
     case RESULT_KIND_COUNT:
         break;

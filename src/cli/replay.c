@@ -243,6 +243,11 @@ static void take_results(struct replay *replay)
 {
     uint32_t count = outbox_count(replay->outbox);
 
+    /* What Kafka would bring back. */
+    for (uint32_t i = 0; i < count; i++)
+        if (outbox_at(replay->outbox, i)->kind == RESULT_POPULARITY)
+            engine_take_popularity(replay->engine, outbox_at(replay->outbox, i));
+
     replay->results += count;
     if (replay->args.format == OUTPUT_JSON)
         for (uint32_t i = 0; i < count; i++)
@@ -287,6 +292,14 @@ static void apply(struct replay *replay, struct source *source)
         take_results(replay);
 }
 
+static bool has_jobs(const struct replay *replay)
+{
+    struct engine_stats stats;
+
+    engine_stats(replay->engine, &stats);
+    return stats.jobs_waiting + stats.jobs_running > 0 || engine_is_busy(replay->engine);
+}
+
 static void run(struct replay *replay)
 {
     struct source *source;
@@ -303,8 +316,7 @@ static void run(struct replay *replay)
         if (source != NULL)
             apply(replay, source);
     } while (source != NULL && ferror(stdout) == 0);
-    for (int i = 0; replay->has_ticks && i < LAST_TICKS_MAX && engine_is_busy(replay->engine);
-         i++) {
+    for (int i = 0; replay->has_ticks && i < LAST_TICKS_MAX && has_jobs(replay); i++) {
         pass_time(replay, replay->tick_ms + TICK_MS);
         take_results(replay);
     }

@@ -295,6 +295,11 @@ void engine_config_set_lateness(struct engine_config *config, int64_t lateness_m
         config->lateness_ms[kind] = lateness_ms;
 }
 
+bool engine_config_is_sharing(const struct engine_config *config)
+{
+    return tenant_is_any_sharing(config->tenants);
+}
+
 void engine_config_set_partitions(struct engine_config *config, int32_t count)
 {
     assert(count > 0);

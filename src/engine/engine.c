@@ -302,6 +302,18 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
     return VERDICT_APPLIED;
 }
 
+void engine_take_popularity(struct engine *engine, const struct result *result)
+{
+    const struct tenant *tenant = tenant_find(engine->config->tenants, result->tenant_id);
+
+    assert(result->kind == RESULT_POPULARITY);
+    if (tenant == NULL || !tenant->is_sharing)
+        return;
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (engine->rooms[i].row->take_popularity != NULL)
+            engine->rooms[i].row->take_popularity(engine->rooms[i].state, result);
+}
+
 /* ---- time without events ---- */
 
 static void pass_time(struct engine *engine, int64_t now_ms)

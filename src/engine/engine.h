@@ -54,6 +54,9 @@ const struct option_table *const *engine_option_tables(void);
 enum status engine_config_switch(struct engine_config *config, struct view rule, bool is_enabled);
 /* Overrides the allowed lateness of every topic. */
 void engine_config_set_lateness(struct engine_config *config, int64_t lateness_ms);
+/* False when no tenant shares: nothing is published for others then, and nothing has to be
+ * taken from them. */
+bool engine_config_is_sharing(const struct engine_config *config);
 /* How many partitions there are: a tenant's command result is given by its home
  * partition, a platform command's by partition 0. Presets to 1. */
 void engine_config_set_partitions(struct engine_config *config, int32_t count);
@@ -82,6 +85,9 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
  * most ENGINE_EXPECT_MAX of them are looked at. */
 enum { ENGINE_EXPECT_MAX = 32 };
 void engine_expect(struct engine *engine, const struct event *events, uint32_t count);
+/* A RESULT_POPULARITY that this or another partition has published (shared.h of the room
+ * recommend). Of a tenant that does not share by this configuration: counted for nothing. */
+void engine_take_popularity(struct engine *engine, const struct result *result);
 /* now_ms never goes back (an earlier one is ignored). Tick before the first event of a
  * batch: `future.max` counts from the last tick, and without any tick nothing is from the
  * future. Silence is counted in steps of at most 30 s a tick, so that the hours in which

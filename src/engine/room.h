@@ -68,6 +68,8 @@ struct room {
      * program was down), last_arrival_ms is in the same measure. */
     void (*tick)(void *state, int64_t now_ms, int64_t awake_ms, const int64_t *last_arrival_ms,
                  struct outbox *outbox);
+    /* What other tenants let this partition know. */
+    void (*take_popularity)(void *state, const struct result *result);
     void (*finish)(void *state, struct outbox *outbox);
     /* The old rules live until it returns. */
     void (*replace_rules)(void *state, const struct rule_set *rules, struct outbox *outbox);

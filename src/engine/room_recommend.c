@@ -30,6 +30,11 @@ static void apply(void *state, const struct room_event *event, struct outbox *ou
     recommend_apply(state, event->event, &context, outbox);
 }
 
+static void take_popularity(void *state, const struct result *result)
+{
+    recommend_take_popularity(state, result);
+}
+
 static void tick(void *state, int64_t now_ms, int64_t awake_ms, const int64_t *last_arrival_ms,
                  struct outbox *outbox)
 {
@@ -102,6 +107,7 @@ const struct room room_recommend = {
     .close = close_recommend,
     .apply = apply,
     .tick = tick,
+    .take_popularity = take_popularity,
     .command = run_command,
     .is_busy = is_busy,
     .save = save,

@@ -14,6 +14,7 @@ static const char *const plans[] = {"free", "standard", "enterprise", NULL};
 struct tenant_options {
     int64_t unknown; /* enum unknown_policy */
     const char *time_zone;
+    bool is_sharing;
     const struct tree *list;
 };
 
@@ -32,14 +33,21 @@ static const struct option options[] = {
      .preset = "UTC",
      .purpose = "The time zone (IANA name, such as Europe/Berlin) of tenants that name none. "
                 "`local_hour` of a rule is the hour there."},
+    {.name = "sharing",
+     .type = OPTION_BOOL,
+     .offset = AT(is_sharing),
+     .preset = "false",
+     .purpose = "Whether tenants that say nothing else share. One that shares lets others that "
+                "share know the ids of its most popular products with decayed counts of their "
+                "purchases, nothing else, and sees theirs while it has fewer than 10 orders."},
     {.name = "list",
      .type = OPTION_TREE,
      .offset = AT(list),
      .purpose =
          "A map from tenant id to its settings, each optional: `time_zone`, `currency` (rules "
          "compare its amounts in this one), `plan` (free, standard or enterprise), "
-         "`sharing` (true: its data may shape what other tenants see). A list of ids will "
-         "do where none has settings."},
+         "`sharing` (true or false, instead of `tenants.sharing`). A list of ids will do where "
+         "none has settings."},
 };
 
 const struct option_table tenant_option_table = {
@@ -201,7 +209,7 @@ struct tenant_table *tenant_read(const struct tree *section,
     table->zones = arena_alloc(arena, (tree_count(read.list) + 1) * sizeof table->zones[0]);
     table->zone_views = arena_alloc(arena, (tree_count(read.list) + 1) * sizeof(struct zone *));
     table->rejects_unknown = read.unknown == UNKNOWN_REJECT;
-    table->preset = (struct tenant){.plan = PLAN_STANDARD};
+    table->preset = (struct tenant){.plan = PLAN_STANDARD, .is_sharing = read.is_sharing};
     table->preset.zone_index =
         read_zone(&reading, tree_get(section, "time_zone"), view_of(read.time_zone));
     if (read.list == NULL)
@@ -234,6 +242,15 @@ const struct tenant *tenant_find(const struct tenant_table *table, struct view i
             return &table->tenants[slot - 1];
     }
     return table->rejects_unknown ? NULL : &table->preset;
+}
+
+bool tenant_is_any_sharing(const struct tenant_table *table)
+{
+    bool is_sharing = table->preset.is_sharing && !table->rejects_unknown;
+
+    for (uint32_t i = 0; i < table->count; i++)
+        is_sharing |= table->tenants[i].is_sharing;
+    return is_sharing;
 }
 
 const struct zone *const *tenant_zones(const struct tenant_table *table, uint32_t *count)

@@ -5,6 +5,7 @@
  *
  *   tenants:
  *     time_zone: UTC          # of tenants that say nothing else
+ *     sharing: false          # the same
  *     unknown: accept         # or reject: events of a tenant that is not listed
  *     list:
  *       acme: {time_zone: Europe/Berlin, currency: EUR, plan: enterprise, sharing: true}
@@ -31,7 +32,8 @@ struct tenant {
     uint32_t zone_index;  /* into tenant_zones */
     struct view currency; /* rules compare its amounts in this one; absent: the reference */
     enum tenant_plan plan;
-    bool is_sharing; /* its data may shape what others see */
+    bool is_sharing; /* its popular products are shown to young tenants that share, and theirs
+                      * to it */
 };
 
 struct tenant_table;
@@ -47,6 +49,7 @@ struct tenant_table *tenant_read(const struct tree *section,
 void tenant_close(struct tenant_table *table);
 /* The tenant, or the preset one for those that are not listed; NULL when they are rejected. */
 const struct tenant *tenant_find(const struct tenant_table *table, struct view id);
+bool tenant_is_any_sharing(const struct tenant_table *table);
 const struct zone *const *tenant_zones(const struct tenant_table *table, uint32_t *count);
 uint64_t tenant_digest(const struct tenant_table *table, uint64_t digest);
 #endif

@@ -174,6 +174,40 @@ static const struct field notification_fields[] = {
     NEEDED("event_time", FIELD_TIME, notification.event_time_ms),
 };
 
+static const struct field popular_item_fields[] = {
+    {.name = "product_id",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED | FIELD_ID,
+     .offset = offsetof(struct popular_item, product_id)},
+    {.name = "count",
+     .type = FIELD_DOUBLE,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct popular_item, count),
+     .least = 0,
+     .most = 1e15},
+};
+static const struct shape popular_item_shape = {
+    .name = "popular_item",
+    .fields = popular_item_fields,
+    .field_count = 2,
+    .bytes = sizeof(struct popular_item),
+    .present_offset = offsetof(struct popular_item, present),
+};
+
+static const struct field popularity_fields[] = {
+    RESULT_ID("popularity_id"),
+    {.name = "tenant_id",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED | FIELD_ID,
+     .offset = AT(tenant_id)},
+    NEEDED("event_time", FIELD_TIME, popularity.event_time_ms),
+    {.name = "items",
+     .type = FIELD_RECORDS,
+     .offset = AT(popularity.items),
+     .most = 1000,
+     .shape = &popular_item_shape},
+};
+
 static const struct shape shapes[RESULT_KIND_COUNT] = {
     [RESULT_ALERT] = SHAPE("alert", alert_fields),
     [RESULT_RECOMMENDATION] = SHAPE("recommendation", recommendation_fields),
@@ -182,6 +216,7 @@ static const struct shape shapes[RESULT_KIND_COUNT] = {
     [RESULT_COMMAND_RESULT] = SHAPE("command_result", command_result_fields),
     [RESULT_AUDIT] = SHAPE("audit", audit_fields),
     [RESULT_NOTIFICATION] = SHAPE("notification", notification_fields),
+    [RESULT_POPULARITY] = SHAPE("popularity", popularity_fields),
 };
 
 const struct shape *result_shape(enum result_kind kind)

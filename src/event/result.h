@@ -19,6 +19,7 @@ enum result_kind {
     RESULT_COMMAND_RESULT,
     RESULT_AUDIT,
     RESULT_NOTIFICATION,
+    RESULT_POPULARITY,
     RESULT_KIND_COUNT,
 };
 
@@ -139,6 +140,19 @@ struct notification {
     int64_t event_time_ms;
 };
 
+struct popular_item {
+    uint64_t present;
+    struct view product_id;
+    double count; /* purchases, each worth half as much after every fortnight */
+};
+
+/* What a tenant that shares lets others know; published by its home partition and taken in
+ * again by all. No items: nothing any more. */
+struct popularity {
+    int64_t event_time_ms;    /* the counts are as of then */
+    struct record_list items; /* of struct popular_item, best first */
+};
+
 struct result {
     enum result_kind kind;
     uint64_t present;      /* by the field numbers of result_shape(kind) */
@@ -152,6 +166,7 @@ struct result {
         struct command_result command_result;
         struct audit audit;
         struct notification notification;
+        struct popularity popularity;
     };
 };
 

@@ -21,7 +21,7 @@ static const struct topic_info topics[TOPIC_COUNT] = {
     [TOPIC_DEAD_LETTER] = {"dead-letter", LAYOUT_RESULT, false, -1, -1},
     [TOPIC_JOURNAL] = {"weir.journal", LAYOUT_INPUT, false, -1, -1},
     [TOPIC_SNAPSHOTS] = {"weir.snapshots", LAYOUT_INPUT, true, -1, -1},
-    [TOPIC_POPULARITY] = {"weir.popularity", LAYOUT_SINGLE, true, -1, -1},
+    [TOPIC_POPULARITY] = {"weir.popularity", LAYOUT_SINGLE, true, -1, RESULT_POPULARITY},
 };
 
 const struct topic_info *topic_info(enum topic topic)

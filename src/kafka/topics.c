@@ -262,6 +262,10 @@ static void set_settings(const struct admin *admin, rd_kafka_NewTopic_t *wanted,
         rd_kafka_NewTopic_set_config(wanted, "cleanup.policy", "compact");
     else
         rd_kafka_NewTopic_set_config(wanted, "retention.ms", retention);
+    /* What a journal speaks of must be there for a replay: for longer than two snapshot
+     * intervals of a day. */
+    if (topic == TOPIC_POPULARITY)
+        rd_kafka_NewTopic_set_config(wanted, "min.compaction.lag.ms", "259200000");
     if (topic == TOPIC_FORWARD || topic == TOPIC_DEAD_LETTER)
         rd_kafka_NewTopic_set_config(wanted, "max.message.bytes", large_message_bytes);
 }

@@ -145,7 +145,7 @@ enum intake_verdict intake_judge(struct pipeline *pipeline, const struct transpo
         refuse(letter, codec_error_name(reason.error), reason.field, reason.text);
         return INTAKE_SET_ASIDE;
     }
-    if (record->topic == TOPIC_COMMANDS)
+    if (topic_is_single(record->topic))
         return INTAKE_APPLY;
     *home = hash_partition(event->tenant_id, pipeline->partition_count);
     if (*home == record->partition)
@@ -154,6 +154,25 @@ enum intake_verdict intake_judge(struct pipeline *pipeline, const struct transpo
         return INTAKE_FORWARD;
     /* Once is enough: a record that is sent on from partition to partition never ends. */
     refuse(letter, "stray", "tenant_id", "forwarded, and still not in its tenant's partition");
+    return INTAKE_SET_ASIDE;
+}
+
+enum intake_verdict intake_judge_popularity(struct pipeline *pipeline, const struct record *record,
+                                            struct result *result, struct dead_letter *letter,
+                                            struct failure *failure)
+{
+    struct codec_reason reason = {0};
+
+    if (view_is_absent(record->value) && !view_is_absent(record->key)) {
+        *result = (struct result){.kind = RESULT_POPULARITY, .tenant_id = record->key};
+        return INTAKE_APPLY;
+    }
+    if (codec_decode_result(pipeline->setup.codec, RESULT_POPULARITY, record->value,
+                            pipeline->arena, result, &reason, failure) == STATUS_OK)
+        return INTAKE_APPLY;
+    if (failure->remedy != REMEDY_SET_ASIDE)
+        return INTAKE_WAIT;
+    refuse(letter, codec_error_name(reason.error), reason.field, reason.text);
     return INTAKE_SET_ASIDE;
 }
 
@@ -307,16 +326,46 @@ enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
 
 /* ---- time --------------------------------------------------------------------------- */
 
-/* A clock that was set back ticks again when it has caught up. */
 static bool is_tick_due(const struct pipeline *pipeline, const struct partition *partition)
 {
-    int64_t interval_ms = pipeline->options.tick_interval_ms;
+    /* A clock that was set back ticks again when it has caught up. */
+    return partition->tick_ms == INT64_MIN ||
+           pipeline->wall_ms >= partition->tick_ms + pipeline->options.tick_interval_ms;
+}
 
-    if (partition->tick_ms == INT64_MIN)
-        return true;
-    if (interval_ms > BUSY_TICK_MS && engine_is_busy(partition->engine))
-        interval_ms = BUSY_TICK_MS;
-    return pipeline->wall_ms >= partition->tick_ms + interval_ms;
+static void tick(struct pipeline *pipeline, struct partition *partition)
+{
+    engine_tick(partition->engine, pipeline->wall_ms, pipeline->outbox);
+    journal_draft_tick(&partition->draft, pipeline->wall_ms);
+    partition->tick_ms = pipeline->wall_ms;
+}
+
+bool intake_is_busy(const struct pipeline *pipeline)
+{
+    if (pipeline->is_encoding_late || commit_is_overfull(pipeline))
+        return false;
+    for (int32_t i = 0; i < pipeline->partition_count; i++)
+        if (pipeline->partitions[i] != NULL && partition_is_running(pipeline->partitions[i]) &&
+            engine_is_busy(pipeline->partitions[i]->engine))
+            return true;
+    return false;
+}
+
+/* Batch work is done in slices, one a turn between two batches of events: partitions that
+ * have some take turns. */
+static void tick_busy(struct pipeline *pipeline)
+{
+    for (int32_t i = 1; i <= pipeline->partition_count; i++) {
+        int32_t number = (pipeline->busy_turn + i) % pipeline->partition_count;
+        struct partition *partition = pipeline->partitions[number];
+
+        if (partition == NULL || !partition_is_running(partition) ||
+            partition->tick_ms >= pipeline->wall_ms || !engine_is_busy(partition->engine))
+            continue;
+        tick(pipeline, partition);
+        pipeline->busy_turn = number;
+        return;
+    }
 }
 
 enum status intake_ticks(struct pipeline *pipeline)
@@ -324,48 +373,48 @@ enum status intake_ticks(struct pipeline *pipeline)
     for (int32_t i = 0; i < pipeline->partition_count; i++) {
         struct partition *partition = pipeline->partitions[i];
 
-        if (partition == NULL || !partition_is_running(partition) ||
-            !is_tick_due(pipeline, partition))
-            continue;
-        engine_tick(partition->engine, pipeline->wall_ms, pipeline->outbox);
-        journal_draft_tick(&partition->draft, pipeline->wall_ms);
-        partition->tick_ms = pipeline->wall_ms;
+        if (partition != NULL && partition_is_running(partition) &&
+            is_tick_due(pipeline, partition))
+            tick(pipeline, partition);
     }
+    if (!commit_is_overfull(pipeline))
+        tick_busy(pipeline);
     return STATUS_OK;
 }
 
-/* ---- commands ------------------------------------------------------------------------ */
+/* ---- commands, and what tenants share ------------------------------------------------- */
 
-enum status intake_command_at(struct pipeline *pipeline, int64_t offset,
-                              const struct record **record, struct failure *failure)
+enum status intake_single_at(struct pipeline *pipeline, enum single single, int64_t offset,
+                             const struct record **record, struct failure *failure)
 {
+    struct single_reader *reader = &pipeline->singles[single];
     enum status status;
 
     if (intake_is_lent(pipeline))
         return STATUS_AGAIN;
-    if (tap_is_open(&pipeline->command_tap) && offset < pipeline->command_next)
-        tap_close(&pipeline->command_tap);
-    if (!tap_is_open(&pipeline->command_tap)) {
-        status = tap_open(&pipeline->command_tap, &pipeline->setup.side, TOPIC_COMMANDS, 0,
-                          offset > 0 ? offset : POSITION_BEGINNING, COMMAND_BATCH_RECORDS, failure);
+    if (tap_is_open(&reader->tap) && offset < reader->next)
+        tap_close(&reader->tap);
+    if (!tap_is_open(&reader->tap)) {
+        status = tap_open(&reader->tap, &pipeline->setup.side, single_topic(single), 0,
+                          offset > 0 ? offset : POSITION_BEGINNING, SINGLE_BATCH_RECORDS, failure);
         if (status != STATUS_OK)
             return status;
-        pipeline->command_next = offset;
+        reader->next = offset;
     }
     for (;;) {
-        status = tap_peek(&pipeline->command_tap, 0, record, failure);
+        status = tap_peek(&reader->tap, 0, record, failure);
         if (status != STATUS_OK || (*record)->offset >= offset)
             break;
-        pipeline->command_next = (*record)->offset + 1;
-        tap_skip(&pipeline->command_tap);
+        reader->next = (*record)->offset + 1;
+        tap_skip(&reader->tap);
     }
     if (status == STATUS_OK)
-        pipeline->command_next = (*record)->offset;
+        reader->next = (*record)->offset;
     return status;
 }
 
 /* The least that a running partition still has to see; -1: nobody runs. */
-static int64_t next_command(const struct pipeline *pipeline)
+static int64_t next_single(const struct pipeline *pipeline, enum single single)
 {
     int64_t least = -1;
 
@@ -373,88 +422,127 @@ static int64_t next_command(const struct pipeline *pipeline)
         const struct partition *partition = pipeline->partitions[i];
 
         if (partition != NULL && partition_is_running(partition) &&
-            (least < 0 || partition->command_position < least))
-            least = partition->command_position;
+            (least < 0 || partition->single_positions[single] < least))
+            least = partition->single_positions[single];
     }
     return least;
 }
 
-/* Every partition applies every command; partition 0 answers for those that cannot be
- * read, so that each is set aside once. */
-static void take_command(struct pipeline *pipeline, const struct record *record,
-                         enum intake_verdict verdict, const struct event *event,
-                         const struct dead_letter *letter)
-{
-    for (int32_t i = 0; i < pipeline->partition_count; i++) {
-        struct partition *partition = pipeline->partitions[i];
-
-        if (partition == NULL || !partition_is_running(partition) ||
-            record->offset < partition->command_position)
-            continue;
-        if (verdict == INTAKE_APPLY) {
-            enum verdict outcome = engine_apply(partition->engine, event, pipeline->outbox);
-
-            if (i == 0)
-                intake_settle(pipeline, &pipeline->setup.side, record, outcome);
-        } else if (i == 0) {
-            intake_set_aside(pipeline, &pipeline->setup.side, record, letter);
-        }
-        journal_draft_record(&partition->draft,
-                             verdict == INTAKE_APPLY ? JOURNAL_APPLY : JOURNAL_PASS, TOPIC_COMMANDS,
-                             record->offset);
-        partition->command_position = record->offset + 1;
-        partition->snapshot_events++;
-        pipeline->records_since_cut++;
-    }
-}
-
-static void end_catching_up(struct pipeline *pipeline)
-{
-    for (int32_t i = 0; i < pipeline->partition_count; i++) {
-        struct partition *partition = pipeline->partitions[i];
-
-        if (partition != NULL && partition->phase == PARTITION_CATCHING_UP) {
-            partition->phase = PARTITION_LIVE;
-            pipeline->fetch_is_stale = true;
-        }
-    }
-}
-
-enum status intake_commands(struct pipeline *pipeline)
-{
+/* What a record of such a topic turned out to be. */
+struct single_record {
     const struct record *record;
+    enum intake_verdict verdict;
+    struct event event;       /* SINGLE_COMMANDS */
+    struct result popularity; /* SINGLE_POPULARITY */
+    struct dead_letter letter;
+};
+
+/* Every partition takes every record; partition 0 answers for those that cannot be read,
+ * so that each is set aside once. */
+static void give_single(struct pipeline *pipeline, struct partition *partition, enum single single,
+                        const struct single_record *taken)
+{
+    bool is_speaker = partition->number == 0;
+
+    if (taken->verdict != INTAKE_APPLY) {
+        if (is_speaker)
+            intake_set_aside(pipeline, &pipeline->setup.side, taken->record, &taken->letter);
+    } else if (single == SINGLE_POPULARITY) {
+        engine_take_popularity(partition->engine, &taken->popularity);
+    } else {
+        enum verdict outcome = engine_apply(partition->engine, &taken->event, pipeline->outbox);
+
+        if (is_speaker)
+            intake_settle(pipeline, &pipeline->setup.side, taken->record, outcome);
+    }
+    journal_draft_record(&partition->draft,
+                         taken->verdict == INTAKE_APPLY ? JOURNAL_APPLY : JOURNAL_PASS,
+                         taken->record->topic, taken->record->offset);
+    partition->single_positions[single] = taken->record->offset + 1;
+    partition->snapshot_events++;
+    pipeline->records_since_cut++;
+}
+
+/* STATUS_OK: one was taken. STATUS_AGAIN: not now. STATUS_END: there is none. */
+static enum status take_single(struct pipeline *pipeline, enum single single, int64_t offset,
+                               struct failure *failure)
+{
+    struct single_record taken = {0};
+    int32_t home;
+    enum status status = intake_single_at(pipeline, single, offset, &taken.record, failure);
+
+    if (status != STATUS_OK)
+        return status;
+    if (single == SINGLE_POPULARITY)
+        taken.verdict = intake_judge_popularity(pipeline, taken.record, &taken.popularity,
+                                                &taken.letter, failure);
+    else
+        taken.verdict = intake_judge(pipeline, &pipeline->setup.side, taken.record, &taken.event,
+                                     &home, &taken.letter, failure);
+    if (taken.verdict == INTAKE_WAIT)
+        return STATUS_BROKEN;
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        struct partition *partition = pipeline->partitions[i];
+
+        if (partition != NULL && partition_is_running(partition) &&
+            taken.record->offset >= partition->single_positions[single])
+            give_single(pipeline, partition, single, &taken);
+    }
+    return STATUS_OK;
+}
+
+/* A partition is live when it has read all of these topics once. */
+static void end_catching_up(struct pipeline *pipeline, enum single single)
+{
+    for (int32_t i = 0; i < pipeline->partition_count; i++) {
+        struct partition *partition = pipeline->partitions[i];
+
+        if (partition == NULL || partition->phase != PARTITION_CATCHING_UP)
+            continue;
+        partition->singles_read |= 1u << single;
+        if (partition->singles_read != (1u << SINGLE_COUNT) - 1)
+            continue;
+        partition->phase = PARTITION_LIVE;
+        pipeline->fetch_is_stale = true;
+    }
+}
+
+static enum status read_single(struct pipeline *pipeline, enum single single)
+{
+    struct single_reader *reader = &pipeline->singles[single];
     struct failure failure = {0};
 
-    if (pipeline->now_ms < pipeline->command_retry_ms || commit_is_rolling_back(pipeline))
+    if (pipeline->now_ms < reader->retry_ms)
         return STATUS_OK;
-    for (int i = 0; i < COMMAND_BATCH_RECORDS && !intake_is_lent(pipeline); i++) {
-        int64_t next = next_command(pipeline);
-        struct event event;
-        struct dead_letter letter;
-        int32_t home;
-        enum intake_verdict verdict;
+    if (single == SINGLE_POPULARITY && !engine_config_is_sharing(pipeline->setup.engine_config)) {
+        end_catching_up(pipeline, single);
+        return STATUS_OK;
+    }
+    for (int i = 0; i < SINGLE_BATCH_RECORDS && !intake_is_lent(pipeline); i++) {
+        int64_t next = next_single(pipeline, single);
         enum status status;
 
         if (next < 0)
             break;
-        status = intake_command_at(pipeline, next, &record, &failure);
+        status = take_single(pipeline, single, next, &failure);
         if (status == STATUS_END)
-            end_catching_up(pipeline);
+            end_catching_up(pipeline, single);
         if (status == STATUS_BROKEN) {
-            tap_close(&pipeline->command_tap);
-            pipeline->command_retry_ms = pipeline->now_ms + HOLD_MS;
+            tap_close(&reader->tap);
+            reader->retry_ms = pipeline->now_ms + HOLD_MS;
             return machine_obey(pipeline, &failure);
         }
         if (status != STATUS_OK)
             break;
-        verdict =
-            intake_judge(pipeline, &pipeline->setup.side, record, &event, &home, &letter, &failure);
-        if (verdict == INTAKE_WAIT) {
-            pipeline->command_retry_ms = pipeline->now_ms + HOLD_MS;
-            return machine_obey(pipeline, &failure);
-        }
-        take_command(pipeline, record, verdict, &event, &letter);
     }
+    return STATUS_OK;
+}
+
+enum status intake_singles(struct pipeline *pipeline)
+{
+    for (int single = 0; single < SINGLE_COUNT && !commit_is_rolling_back(pipeline); single++)
+        if (read_single(pipeline, (enum single)single) == STATUS_BROKEN)
+            return STATUS_BROKEN;
     arena_reset(pipeline->arena);
     return STATUS_OK;
 }

@@ -57,7 +57,8 @@ void keep_at_cut(struct pipeline *pipeline)
     manifest.journal_floor = partition->journal_floor;
     manifest.taken_ms = pipeline->wall_ms;
     manifest.tick_ms = partition->tick_ms;
-    manifest.command_position = partition->command_position;
+    memcpy(manifest.single_positions, partition->single_positions,
+           sizeof(manifest.single_positions));
     memcpy(manifest.positions, partition->positions, sizeof(manifest.positions));
     manifest.partition_count = pipeline->partition_count;
     manifest.config_digest = engine_config_digest(pipeline->setup.engine_config);

@@ -20,6 +20,7 @@
 #include "pipeline/journal.h"
 #include "pipeline/parcel.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/single.h"
 #include "pipeline/snapshot.h"
 #include "pipeline/snapshot_writer.h"
 #include "pipeline/tap.h"
@@ -29,10 +30,9 @@
 enum {
     HOLD_MS = 1000,                 /* before a record that could not be decoded is tried again */
     COMPLAIN_MS = 5000,             /* the same trouble is logged once in this time */
-    COMMAND_BATCH_RECORDS = 64,     /* commands taken in a turn */
+    SINGLE_BATCH_RECORDS = 64,      /* commands taken in a turn */
     HELD_BYTES_MAX = 64 << 20,      /* of results that wait for a commit to end */
     JOURNAL_OPERATIONS_MAX = 32768, /* of one partition in one record: some 200 KB */
-    BUSY_TICK_MS = 10,              /* between ticks while an engine has slices of work waiting */
     COMMIT_DEADLINE_MS = 20000,     /* for the last commit of partitions that are leaving */
     COMMIT_SLICE_MS = 50,           /* of waiting for a commit */
 };
@@ -56,8 +56,9 @@ struct partition {
     struct journal_draft draft;               /* decided since the last cut */
     int64_t positions[TOPIC_INPUT_COUNT];     /* next to process, or POSITION_BEGINNING */
     int64_t hold_until_ms[TOPIC_INPUT_COUNT]; /* monotonic; 0: not held */
-    int64_t command_position;
-    int64_t tick_ms; /* last tick given; INT64_MIN: none */
+    int64_t single_positions[SINGLE_COUNT];   /* next to process */
+    uint32_t singles_read;                    /* bits: read to the end since it went live */
+    int64_t tick_ms;                          /* last tick given; INT64_MIN: none */
 
     uint64_t epoch, base;
     uint64_t sequence;       /* of the last journal record cut */
@@ -128,9 +129,12 @@ struct pipeline {
     int64_t commit_began_ns; /* of commit_start */
     uint64_t records_since_cut;
 
-    struct tap command_tap;
-    int64_t command_next; /* the offset that the tap stands before */
-    int64_t command_retry_ms;
+    struct single_reader {
+        struct tap tap;
+        int64_t next; /* the offset that the tap stands before */
+        int64_t retry_ms;
+    } singles[SINGLE_COUNT];
+    int32_t busy_turn; /* the partition whose work was done last */
 
     struct snapshot_writer *snapshots; /* NULL: none are made */
     int32_t snapshot_partition;        /* being written; -1: none */
@@ -182,11 +186,19 @@ void intake_settle(struct pipeline *pipeline, const struct transport *transport,
 /* True while parcels borrow from records: until they have left, no poll. */
 bool intake_is_lent(const struct pipeline *pipeline);
 enum status intake_ticks(struct pipeline *pipeline);
-enum status intake_commands(struct pipeline *pipeline);
+/* Some partition has batch work at hand, and nothing is in its way. */
+bool intake_is_busy(const struct pipeline *pipeline);
+enum status intake_singles(struct pipeline *pipeline);
 enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms);
-/* The first command at or after `offset`, which stays until asked for a later one. */
-enum status intake_command_at(struct pipeline *pipeline, int64_t offset,
-                              const struct record **record, struct failure *failure);
+/* The first record of that topic at or after `offset`, which stays until asked for a later
+ * one. */
+enum status intake_single_at(struct pipeline *pipeline, enum single single, int64_t offset,
+                             const struct record **record, struct failure *failure);
+/* Decodes what a tenant shares into pipeline->arena. INTAKE_APPLY, INTAKE_SET_ASIDE or
+ * INTAKE_WAIT. A tombstone says that the tenant shares nothing any more. */
+enum intake_verdict intake_judge_popularity(struct pipeline *pipeline, const struct record *record,
+                                            struct result *result, struct dead_letter *letter,
+                                            struct failure *failure);
 /* Results of the outbox become parcels. STATUS_AGAIN: not all of them yet. */
 enum status intake_encode(struct pipeline *pipeline);
 

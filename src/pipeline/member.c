@@ -77,6 +77,7 @@ void member_go_live(struct pipeline *pipeline, struct partition *partition)
     partition->snapshot_ms = pipeline->now_ms;
     partition->snapshot_events = 0;
     partition->checked_topics = 0;
+    partition->singles_read = 0;
     meters_baseline(partition);
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         partition->hold_until_ms[i] = 0;

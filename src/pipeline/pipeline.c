@@ -188,7 +188,8 @@ void pipeline_close(struct pipeline *pipeline)
         partition_destroy(pipeline->partitions[i]);
     free(pipeline->partitions);
     snapshot_writer_destroy(pipeline->snapshots);
-    tap_close(&pipeline->command_tap);
+    for (int i = 0; i < SINGLE_COUNT; i++)
+        tap_close(&pipeline->singles[i].tap);
     parcel_queue_free(&pipeline->queues[0]);
     parcel_queue_free(&pipeline->queues[1]);
     outbox_destroy(pipeline->outbox);
@@ -213,7 +214,7 @@ static int64_t wait_of(const struct pipeline *pipeline, int64_t timeout_ms)
 
     if (commit_is_under_way(pipeline) && timeout_ms > BUSY_WAIT_MS)
         timeout_ms = BUSY_WAIT_MS;
-    if (!pipeline->is_restore_idle)
+    if (!pipeline->is_restore_idle || intake_is_busy(pipeline))
         timeout_ms = 0;
     for (int32_t i = 0; i < pipeline->partition_count; i++) {
         const struct partition *partition = pipeline->partitions[i];
@@ -222,9 +223,6 @@ static int64_t wait_of(const struct pipeline *pipeline, int64_t timeout_ms)
             continue;
         if (partition->phase != PARTITION_LIVE && timeout_ms > BUSY_WAIT_MS)
             timeout_ms = BUSY_WAIT_MS;
-        if (partition_is_running(partition) && timeout_ms > BUSY_TICK_MS &&
-            engine_is_busy(partition->engine))
-            timeout_ms = BUSY_TICK_MS;
     }
     if (timeout_ms > pipeline->options.tick_interval_ms)
         timeout_ms = pipeline->options.tick_interval_ms;
@@ -237,7 +235,7 @@ static enum status take_turn(struct pipeline *pipeline, int64_t timeout_ms)
         commit_relieve(pipeline) == STATUS_BROKEN || restore_step(pipeline) == STATUS_BROKEN)
         return STATUS_BROKEN;
     if (!pipeline->is_encoding_late &&
-        (intake_ticks(pipeline) == STATUS_BROKEN || intake_commands(pipeline) == STATUS_BROKEN))
+        (intake_ticks(pipeline) == STATUS_BROKEN || intake_singles(pipeline) == STATUS_BROKEN))
         return STATUS_BROKEN;
     if (intake_encode(pipeline) == STATUS_BROKEN || member_fetch(pipeline) == STATUS_BROKEN)
         return STATUS_BROKEN;

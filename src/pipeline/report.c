@@ -47,7 +47,7 @@ struct partition_summary {
     int32_t number;
     enum partition_phase phase;
     uint64_t sequence, committed_sequence, epoch;
-    int64_t command_position, tick_ms;
+    int64_t single_positions[SINGLE_COUNT], tick_ms;
     int64_t positions[TOPIC_INPUT_COUNT], ends[TOPIC_INPUT_COUNT];
     struct engine_stats stats;
     struct restore_progress progress;
@@ -366,8 +366,9 @@ static void renew_partition(struct pipeline *pipeline, struct partition *partiti
                                           .sequence = partition->sequence,
                                           .committed_sequence = partition->committed_sequence,
                                           .epoch = partition->epoch,
-                                          .command_position = partition->command_position,
                                           .tick_ms = partition->tick_ms};
+    memcpy(summary->single_positions, partition->single_positions,
+           sizeof(summary->single_positions));
     if (partition->restore != NULL) {
         restore_progress(partition->restore, pipeline->now_ms, &summary->progress);
         metric_set(meters->restore_eta,
@@ -548,7 +549,9 @@ static void print_partition(struct json_writer *json, const struct partition_sum
         json_name(json, "epoch");
         json_int(json, (int64_t)partition->epoch);
         json_name(json, "command_position");
-        json_int(json, partition->command_position);
+        json_int(json, partition->single_positions[SINGLE_COMMANDS]);
+        json_name(json, "popularity_position");
+        json_int(json, partition->single_positions[SINGLE_POPULARITY]);
         print_time(json, "tick", partition->tick_ms);
         json_name(json, "keys");
         json_int(json, (int64_t)partition->stats.keys);

@@ -87,7 +87,7 @@ struct restore {
     struct tap inputs[TOPIC_INPUT_COUNT];
     int64_t positions[TOPIC_INPUT_COUNT];
     int64_t target_positions[TOPIC_INPUT_COUNT]; /* when record `target` had been replayed */
-    int64_t command_position, tick_ms;
+    int64_t single_positions[SINGLE_COUNT], tick_ms;
 };
 
 static const struct transport *side_of(const struct restore *restore)
@@ -130,7 +130,8 @@ struct restore *restore_begin(struct pipeline *pipeline, struct partition *parti
         restore->base_epoch = partition->epoch;
         restore->base_sequence = partition->sequence;
         restore->journal_from = partition->journal_floor;
-        restore->command_position = partition->command_position;
+        memcpy(restore->single_positions, partition->single_positions,
+               sizeof(restore->single_positions));
         restore->tick_ms = partition->tick_ms;
         memcpy(restore->positions, partition->positions, sizeof(restore->positions));
     }
@@ -219,7 +220,8 @@ static void load_snapshot(struct restore *restore)
     restore->base_epoch = manifest->epoch;
     restore->base_sequence = manifest->sequence;
     restore->journal_from = manifest->journal_floor;
-    restore->command_position = manifest->command_position;
+    memcpy(restore->single_positions, manifest->single_positions,
+           sizeof(restore->single_positions));
     restore->tick_ms = manifest->tick_ms;
     memcpy(restore->positions, manifest->positions, sizeof(restore->positions));
     restore->partition->snapshot_slot = (manifest->slot + 1) % SNAPSHOT_SLOT_COUNT;
@@ -260,7 +262,7 @@ static void forget_base(struct restore *restore)
     restore->base_epoch = 0;
     restore->base_sequence = 0;
     restore->journal_from = POSITION_BEGINNING;
-    restore->command_position = 0;
+    memset(restore->single_positions, 0, sizeof(restore->single_positions));
     restore->tick_ms = INT64_MIN;
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         restore->positions[i] = POSITION_NONE;
@@ -536,6 +538,26 @@ static enum status unreadable(struct restore *restore, const struct record *reco
                        number_of(restore), topic_info(record->topic)->name, record->offset, reason);
 }
 
+static enum status replay_popularity(struct restore *restore, const struct record *record,
+                                     struct failure *failure)
+{
+    struct pipeline *pipeline = restore->pipeline;
+    struct result popularity;
+    struct dead_letter letter = {0};
+    struct failure reason = {0};
+    enum intake_verdict verdict =
+        intake_judge_popularity(pipeline, record, &popularity, &letter, &reason);
+
+    if (verdict != INTAKE_APPLY)
+        return unreadable(restore, record, verdict == INTAKE_WAIT ? reason.text : letter.text,
+                          failure);
+    engine_take_popularity(restore->engine, &popularity);
+    restore->operation_next = record->offset + 1;
+    restore->events_done++;
+    arena_reset(pipeline->arena);
+    return STATUS_OK;
+}
+
 /* Only of a record that is unconfirmed. */
 static enum status replay_pass(struct restore *restore, const struct record *record,
                                struct failure *failure)
@@ -543,14 +565,17 @@ static enum status replay_pass(struct restore *restore, const struct record *rec
     struct pipeline *pipeline = restore->pipeline;
     const struct transport *transport = side_of(restore);
     struct event event;
+    struct result popularity;
     struct dead_letter letter = {0};
     struct failure reason = {0};
     int32_t home = number_of(restore);
     enum intake_verdict verdict;
 
-    /* Only partition 0 answers for commands. */
-    if (record->topic != TOPIC_COMMANDS || number_of(restore) == 0) {
-        verdict = intake_judge(pipeline, transport, record, &event, &home, &letter, &reason);
+    /* Only partition 0 answers for what all partitions read. */
+    if (!topic_is_single(record->topic) || number_of(restore) == 0) {
+        verdict = record->topic == TOPIC_POPULARITY
+                      ? intake_judge_popularity(pipeline, record, &popularity, &letter, &reason)
+                      : intake_judge(pipeline, transport, record, &event, &home, &letter, &reason);
         if (verdict == INTAKE_WAIT)
             return unreadable(restore, record, reason.text, failure);
         pass_again(restore, transport, record, verdict, home, &letter);
@@ -566,8 +591,8 @@ static void end_operation(struct restore *restore)
     restore->has_operation = false;
     if (operation->kind == JOURNAL_TICK)
         return;
-    if (operation->topic == TOPIC_COMMANDS)
-        restore->command_position = operation->to;
+    if (topic_is_single(operation->topic))
+        restore->single_positions[single_of(operation->topic)] = operation->to;
     else
         restore->positions[operation->topic] = operation->to;
 }
@@ -581,8 +606,9 @@ static enum status peek_range(struct restore *restore, int64_t timeout_ms,
 
     if (intake_is_lent(restore->pipeline))
         return STATUS_AGAIN;
-    if (operation->topic == TOPIC_COMMANDS)
-        return intake_command_at(restore->pipeline, restore->operation_next, record, failure);
+    if (topic_is_single(operation->topic))
+        return intake_single_at(restore->pipeline, single_of(operation->topic),
+                                restore->operation_next, record, failure);
     tap = &restore->inputs[operation->topic];
     if (!tap_is_open(tap)) {
         status = tap_open(tap, side_of(restore), operation->topic, number_of(restore),
@@ -600,6 +626,16 @@ static enum status peek_range(struct restore *restore, int64_t timeout_ms,
 
 static void tell_gone(const struct restore *restore, int64_t to)
 {
+    /* What a tenant shares is replaced by what it shares later, and compaction takes the
+     * earlier away; the later one is still to come. */
+    if (topic_info(restore->operation.topic)->is_compacted) {
+        log_info(ROOM,
+                 "partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                 " of %s have been replaced since",
+                 number_of(restore), restore->operation_next, to - 1,
+                 topic_info(restore->operation.topic)->name);
+        return;
+    }
     log_error(ROOM,
               "partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
               " of %s are gone: its state is not complete",
@@ -612,7 +648,7 @@ static void tell_gone(const struct restore *restore, int64_t to)
 static enum status check_range(struct restore *restore, struct failure *failure)
 {
     const struct journal_operation *operation = &restore->operation;
-    int32_t partition = operation->topic == TOPIC_COMMANDS ? 0 : number_of(restore);
+    int32_t partition = topic_is_single(operation->topic) ? 0 : number_of(restore);
     int64_t first, next;
     enum status status = side_of(restore)->door->bounds(side_of(restore)->context, operation->topic,
                                                         partition, &first, &next, failure);
@@ -653,7 +689,7 @@ static enum status replay_run(struct restore *restore, const struct record *reco
         enum verdict outcome = engine_apply(restore->engine, &batch->events[i], outbox_of(restore));
 
         if (is_unconfirmed(restore) &&
-            (records[i].topic != TOPIC_COMMANDS || number_of(restore) == 0))
+            (!topic_is_single(records[i].topic) || number_of(restore) == 0))
             intake_settle(pipeline, transport, &records[i], outcome);
         restore->operation_next = records[i].offset + 1;
     }
@@ -690,6 +726,8 @@ static enum status replay_range(struct restore *restore, int64_t timeout_ms,
     restore->waiting_since_ms = restore->pipeline->now_ms;
     if (operation->kind == JOURNAL_PASS)
         status = replay_pass(restore, record, failure);
+    else if (operation->topic == TOPIC_POPULARITY)
+        status = replay_popularity(restore, record, failure);
     else if (operation->topic == TOPIC_COMMANDS)
         status = replay_run(restore, record, 1, failure);
     else
@@ -787,7 +825,8 @@ static enum status settle(struct restore *restore)
     /* What the group has, not where we are: the next commit stores the difference. */
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         partition->committed_positions[i] = restore->committed[i].offset;
-    partition->command_position = restore->command_position;
+    memcpy(partition->single_positions, restore->single_positions,
+           sizeof(partition->single_positions));
     partition->tick_ms = restore->tick_ms;
     partition->epoch = next_epoch(restore);
     partition->sequence = restore->last_sequence;

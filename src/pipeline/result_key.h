@@ -17,6 +17,7 @@ static inline struct view result_key(const struct result *result)
     case RESULT_ANALYTICS:
     case RESULT_AUDIT:
     case RESULT_NOTIFICATION:
+    case RESULT_POPULARITY:
     case RESULT_KIND_COUNT:
         return result->tenant_id;
     }

@@ -119,7 +119,8 @@ uint64_t snapshot_hash(uint64_t hash, struct view raw)
 void snapshot_encode_manifest(const struct snapshot_manifest *manifest, struct byte_writer *out)
 {
     size_t start = out->size;
-    uint32_t position_count = 0;
+    int64_t shared = manifest->single_positions[SINGLE_POPULARITY];
+    uint32_t position_count = shared > 0;
 
     byte_put_u8(out, MANIFEST_MARK);
     byte_put_u8(out, SNAPSHOT_VERSION);
@@ -135,7 +136,7 @@ void snapshot_encode_manifest(const struct snapshot_manifest *manifest, struct b
     byte_put_svarint(out, manifest->chunks_from);
     byte_put_svarint(out, manifest->taken_ms);
     byte_put_svarint(out, manifest->tick_ms);
-    byte_put_svarint(out, manifest->command_position);
+    byte_put_svarint(out, manifest->single_positions[SINGLE_COMMANDS]);
     byte_put_varint(out, (uint64_t)manifest->partition_count);
     byte_put_u64(out, manifest->config_digest);
     byte_put_u64(out, manifest->engine_digest);
@@ -147,6 +148,10 @@ void snapshot_encode_manifest(const struct snapshot_manifest *manifest, struct b
             continue;
         byte_put_u8(out, journal_topic_code((enum topic)i));
         byte_put_varint(out, (uint64_t)manifest->positions[i]);
+    }
+    if (shared > 0) {
+        byte_put_u8(out, journal_topic_code(TOPIC_POPULARITY));
+        byte_put_varint(out, (uint64_t)shared);
     }
     seal(out, start);
 }
@@ -166,9 +171,14 @@ static bool take_positions(struct byte_reader *inside, struct snapshot_manifest 
         enum topic topic = journal_topic_of_code(byte_take_u8(inside));
         uint64_t position = byte_take_varint(inside);
 
-        if ((int)topic >= TOPIC_INPUT_COUNT || position > INT64_MAX)
+        if (position > INT64_MAX)
             return false;
-        manifest->positions[topic] = (int64_t)position;
+        if (topic == TOPIC_POPULARITY)
+            manifest->single_positions[SINGLE_POPULARITY] = (int64_t)position;
+        else if ((int)topic < TOPIC_INPUT_COUNT)
+            manifest->positions[topic] = (int64_t)position;
+        else
+            return false;
     }
     return true;
 }
@@ -200,7 +210,7 @@ enum status snapshot_decode_manifest(struct view value, struct snapshot_manifest
     manifest->chunks_from = byte_take_svarint(&inside);
     manifest->taken_ms = byte_take_svarint(&inside);
     manifest->tick_ms = byte_take_svarint(&inside);
-    manifest->command_position = byte_take_svarint(&inside);
+    manifest->single_positions[SINGLE_COMMANDS] = byte_take_svarint(&inside);
     partition_count = byte_take_varint(&inside);
     manifest->config_digest = byte_take_u64(&inside);
     manifest->engine_digest = byte_take_u64(&inside);

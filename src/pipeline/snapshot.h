@@ -24,6 +24,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "event/topic.h"
+#include "pipeline/single.h"
 
 enum {
     SNAPSHOT_SLOT_COUNT = 2,
@@ -44,7 +45,7 @@ struct snapshot_manifest {
     int64_t chunks_from;      /* offset in the snapshot topic at or before chunk 0 */
     int64_t taken_ms;         /* wall clock */
     int64_t tick_ms;          /* last tick of the engine; INT64_MIN: none */
-    int64_t command_position;
+    int64_t single_positions[SINGLE_COUNT];
     int64_t positions[TOPIC_INPUT_COUNT]; /* next to process; POSITION_NONE: none */
     int32_t partition_count;
     uint64_t config_digest;

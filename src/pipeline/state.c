@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "pipeline/journal.h"
 #include "pipeline/result_key.h"
+#include "pipeline/single.h"
 #include "pipeline/snapshot.h"
 #include "pipeline/tap.h"
 
@@ -249,7 +250,10 @@ static void print_snapshot(struct json_writer *json, const struct snapshot_manif
         json_int(json, manifest->positions[i]);
     }
     json_name(json, topic_info(TOPIC_COMMANDS)->name);
-    json_int(json, manifest->command_position);
+    json_int(json, manifest->single_positions[SINGLE_COMMANDS]);
+    if (manifest->single_positions[SINGLE_POPULARITY] > 0)
+        print_number(json, topic_info(TOPIC_POPULARITY)->name,
+                     (uint64_t)manifest->single_positions[SINGLE_POPULARITY]);
     json_end_object(json);
     json_end_object(json);
 }
@@ -403,8 +407,8 @@ struct verify {
     struct outbox *outbox;
     struct byte_writer bytes;
     struct ledger expected, found;
-    struct tap taps[TOPIC_COMMANDS + 1];
-    int64_t ends[TOPIC_COMMANDS + 1]; /* of the range before; -1: none */
+    struct tap taps[TOPIC_COUNT];
+    int64_t ends[TOPIC_COUNT]; /* of the range before; -1: none */
 };
 
 static void differ(struct verify *verify, const char *format, ...)
@@ -454,6 +458,27 @@ static int kind_of(const struct verify *verify, const struct record *record)
     return topic == TOPIC_COUNT ? -1 : topic_info(topic)->event_kind;
 }
 
+static enum status apply_popularity(struct verify *verify, const struct record *record,
+                                    struct failure *failure)
+{
+    struct result result = {.kind = RESULT_POPULARITY, .tenant_id = record->key};
+    struct codec_reason reason = {0};
+
+    if (!view_is_absent(record->value) &&
+        codec_decode_result(verify->setup->codec, RESULT_POPULARITY, record->value, verify->arena,
+                            &result, &reason, failure) != STATUS_OK) {
+        if (failure->remedy != REMEDY_SET_ASIDE)
+            return STATUS_BROKEN;
+        differ(verify, "%s offset %" PRId64 " was applied and cannot be read now: %s",
+               topic_info(record->topic)->name, record->offset, reason.text);
+        return STATUS_OK;
+    }
+    engine_take_popularity(verify->engine, &result);
+    verify->report->events++;
+    arena_reset(verify->arena);
+    return STATUS_OK;
+}
+
 static enum status apply_record(struct verify *verify, const struct record *record,
                                 struct failure *failure)
 {
@@ -491,7 +516,7 @@ static enum status follow_range(struct verify *verify, const struct journal_oper
 {
     struct tap *tap = &verify->taps[operation->topic];
     const struct record *record;
-    bool is_command = operation->topic == TOPIC_COMMANDS;
+    bool is_single = topic_is_single(operation->topic);
     int64_t *before = &verify->ends[operation->topic];
     int64_t seen = -1;
     enum status status = STATUS_OK;
@@ -500,9 +525,9 @@ static enum status follow_range(struct verify *verify, const struct journal_oper
         differ(verify, "%s offset %" PRId64 " was taken twice", topic_info(operation->topic)->name,
                operation->from);
     if (!tap_is_open(tap))
-        status = tap_open(tap, &verify->setup->side, operation->topic,
-                          is_command ? 0 : verify->partition,
-                          *before >= 0 ? *before : operation->from, BATCH_RECORDS, failure);
+        status =
+            tap_open(tap, &verify->setup->side, operation->topic, is_single ? 0 : verify->partition,
+                     *before >= 0 ? *before : operation->from, BATCH_RECORDS, failure);
     while (status == STATUS_OK) {
         status = peek(tap, operation->to, &record, failure);
         if (status != STATUS_OK)
@@ -513,7 +538,9 @@ static enum status follow_range(struct verify *verify, const struct journal_oper
         } else if (record->offset >= operation->from) {
             seen = record->offset;
             if (operation->kind == JOURNAL_PASS)
-                verify->report->passed += !is_command || verify->partition == 0;
+                verify->report->passed += !is_single || verify->partition == 0;
+            else if (record->topic == TOPIC_POPULARITY)
+                status = apply_popularity(verify, record, failure);
             else
                 status = apply_record(verify, record, failure);
         }
@@ -521,7 +548,10 @@ static enum status follow_range(struct verify *verify, const struct journal_oper
     }
     if (status != STATUS_END)
         return status;
-    if (seen != operation->to - 1)
+    /* What compaction took was applied before, and cannot be again. */
+    if (seen != operation->to - 1 && topic_info(operation->topic)->is_compacted)
+        verify->report->is_whole = false;
+    else if (seen != operation->to - 1)
         differ(verify, "%s offset %" PRId64 " is gone", topic_info(operation->topic)->name,
                operation->to - 1);
     *before = operation->to;
@@ -564,7 +594,7 @@ static void compare_digest(struct verify *verify, const struct shelf *shelf,
 
 static void forget_partition(struct verify *verify)
 {
-    for (int i = 0; i <= TOPIC_COMMANDS; i++) {
+    for (int i = 0; i < TOPIC_COUNT; i++) {
         tap_close(&verify->taps[i]);
         verify->ends[i] = -1;
     }

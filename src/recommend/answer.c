@@ -16,12 +16,11 @@
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { FEW_ORDERS = 10 };
-
 /* One place of the list. */
 struct pick {
-    const struct market *market; /* the commons, for what others buy */
+    const struct market *market;
     uint32_t product;
+    struct view foreign; /* instead of these two: a product that others sell */
     const struct habit *habit;
     float score;
     uint32_t companion; /* a product that it is often bought together with; 0: none */
@@ -125,6 +124,8 @@ static void find_companion(const struct ranking *ranking, struct pick *pick)
 
 static struct view reason_of(const struct pick *pick, struct arena *arena)
 {
+    if (!view_is_absent(pick->foreign))
+        return VIEW_LITERAL("popular in other shops now");
     if (pick->habit != NULL && pick->habit->count == 1)
         return VIEW_LITERAL("bought once before");
     if (pick->habit != NULL && pick->habit->count > 1)
@@ -134,8 +135,6 @@ static struct view reason_of(const struct pick *pick, struct arena *arena)
                                    VIEW_PRINT(pick->market->products[pick->companion].id)));
     if (pick->habit != NULL && pick->habit->views > 0)
         return VIEW_LITERAL("looked at before");
-    if (view_is_absent(pick->market->id))
-        return VIEW_LITERAL("popular in other shops now");
     return VIEW_LITERAL("popular now");
 }
 
@@ -211,31 +210,21 @@ static bool is_wanted(const struct market *market, const struct question *questi
     return true;
 }
 
-/* A tenant of whom little is known, and that shares, shows what others sell. */
-static void fill_from_commons(struct recommend *recommend, const struct market *market,
-                              const struct question *question, struct list *list)
+/* A tenant of whom little is known, and that shares, shows what others sell: behind what is
+ * its own. */
+static void fill_from_others(const struct shared *shared, const struct market *market,
+                             const struct question *question, struct list *list)
 {
-    const struct market *commons = recommend->store.commons;
-    struct list popular = {.wanted = list->wanted - list->count};
-    float fade[HALF_LIFE_COUNT];
+    uint32_t own_count = list->count;
 
-    if (commons == NULL || popular.wanted == 0)
-        return;
-    market_fade(commons, question->time_ms, fade);
-    for (uint32_t i = 0; i < commons->top_counts[1]; i++) {
-        uint32_t number = commons->tops[1][i];
-        if (is_wanted(market, question, list, list->count, commons->products[number].id))
-            offer(&popular, &(struct pick){
-                                .market = commons,
-                                .product = number,
-                                .score = commons->products[number].popularity[HALF_LIFE_14] *
-                                         fade[HALF_LIFE_14],
-                            });
-    }
-    if (popular.count > 0 && list->count == 0)
+    for (uint32_t i = 0; i < shared->product_count && list->count < list->wanted; i++)
+        if (is_wanted(market, question, list, own_count, shared->products[i].id))
+            list->picks[list->count++] = (struct pick){
+                .foreign = shared->products[i].id,
+                .score = shared->products[i].score,
+            };
+    if (own_count == 0 && list->count > 0)
         list->strategy = STRATEGY_POPULAR_ALL;
-    for (uint32_t i = 0; i < popular.count; i++)
-        list->picks[list->count++] = popular.picks[i];
 }
 
 /* ---- publishing ---- */
@@ -263,7 +252,8 @@ static void publish(const struct question *question, const struct list *list, st
         const struct pick *pick = &list->picks[i];
         items[i] = (struct recommended_item){
             .present = 7,
-            .product_id = pick->market->products[pick->product].id,
+            .product_id = view_is_absent(pick->foreign) ? pick->market->products[pick->product].id
+                                                        : pick->foreign,
             .score = (double)pick->score,
             .reason = reason_of(pick, arena),
         };
@@ -297,7 +287,7 @@ uint32_t answer(struct recommend *recommend, const struct question *question, st
     if (market != NULL && market->product_count > 0)
         fill_list(recommend, market, question, &list);
     if (question->is_sharing && (market == NULL || market->totals.orders < FEW_ORDERS))
-        fill_from_commons(recommend, market, question, &list);
+        fill_from_others(&recommend->shared, market, question, &list);
     publish(question, &list, outbox);
     recommend->totals.recommendations++;
     if (market != NULL)

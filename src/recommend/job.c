@@ -137,6 +137,7 @@ static void add_job(struct store *store, struct market *market, struct job *job)
     *last = job;
     market->job_count++;
     store->job_count++;
+    store->is_job_busy = true;
     join_ring(store, market);
 }
 
@@ -371,12 +372,14 @@ void job_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox
     uint32_t budget = (uint32_t)store->options.slice_customers_max;
     uint32_t turns_in_vain = 0;
 
+    store->is_job_busy = false;
     /* Each market whose turn is in vain (all its jobs wait for their retry) is asked once. */
     while (store->busy != NULL && budget > 0 && turns_in_vain < store->live_count) {
         struct market *market = store->busy->busy_next;
         store->busy = market;
         uint32_t spent = take_turn(recommend, market, now_ms, budget, outbox);
         budget -= spent < budget ? spent : budget;
+        store->is_job_busy |= spent > 0;
         turns_in_vain = spent > 0 ? 0 : turns_in_vain + 1;
     }
 }

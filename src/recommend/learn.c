@@ -243,24 +243,6 @@ static void learn_habits(struct recommend *recommend, struct customer *customer,
 
 /* ---- an order ---- */
 
-static void learn_commons(struct recommend *recommend, const struct event *event)
-{
-    struct store *store = &recommend->store;
-    float growth[HALF_LIFE_COUNT];
-
-    if (store->commons == NULL)
-        store->commons = market_create(store, (struct view){NULL, 0});
-    struct market *commons = store->commons;
-    fill_basket(recommend, commons, event);
-    market_growth(commons, event->event_time_ms, growth);
-    for (uint32_t i = 0; i < recommend->basket.count; i++)
-        product_raise(commons, recommend->basket.products[i], growth, 1);
-    empty_basket(&recommend->basket);
-    commons->totals.orders++;
-    if (event->event_time_ms > commons->latest_ms)
-        commons->latest_ms = event->event_time_ms;
-}
-
 static struct market *market_of(struct recommend *recommend, const struct event *event)
 {
     struct market *market = market_find(&recommend->store, event->tenant_id);
@@ -311,8 +293,8 @@ void learn_order(struct recommend *recommend, const struct event *event,
     if (time_ms > market->latest_ms)
         market->latest_ms = time_ms;
     recommend->totals.orders++;
-    if (context->is_sharing)
-        learn_commons(recommend, event);
+    market->is_sharing = context->is_sharing;
+    market->has_share_news = true;
     store_trim(store, market, reference);
 }
 

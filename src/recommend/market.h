@@ -112,7 +112,7 @@ struct model_kind;
 struct job;
 
 struct market {
-    struct view id; /* absent: the commons */
+    struct view id;
     uint32_t hash;
     uint32_t index; /* in store.markets */
     bool is_pushing;
@@ -144,6 +144,10 @@ struct market {
     uint64_t pairs;
     int64_t summary_ms; /* of the last summary; tick time */
     bool has_news;      /* since then */
+    bool is_sharing;    /* as of its last order */
+    bool has_share;     /* others were told what is popular with it */
+    bool has_share_news;
+    int64_t share_ms; /* when they were told; tick time */
     size_t bytes;
 };
 
@@ -157,10 +161,10 @@ struct store {
     uint32_t market_count, market_capacity;
     uint32_t live_count;
     bool is_model_busy;        /* in the last tick; not part of the state */
+    bool is_job_busy;          /* the same of jobs, or one has come since */
     uint32_t model_turn;       /* the market whose model has ticked last */
     uint32_t skipped_count;    /* places that must stay empty; while loading */
     struct table market_table; /* index + 1 */
-    struct market *commons;    /* products of all who share; no customers */
     struct market *busy;       /* the last in a ring of those with jobs; NULL: none */
     uint32_t job_count;        /* of all */
     uint64_t sequence;         /* events applied */

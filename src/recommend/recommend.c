@@ -83,6 +83,14 @@ static const struct option options[] = {
      .least = 1,
      .most = 86400000,
      .purpose = "Pause before the second attempt; it doubles with each further one."},
+    {.name = "share",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(share_ms),
+     .preset = "1h",
+     .least = 0,
+     .most = 7 * INT64_C(86400000),
+     .purpose = "How often the most popular products of a tenant that shares "
+                "(tenants.list) are told to the others, when it has new orders; 0: never."},
     {.name = "summary",
      .type = OPTION_DURATION_MS,
      .offset = AT(summary_ms),
@@ -114,6 +122,7 @@ uint64_t recommend_options_digest(const struct recommend_options *values)
         values->job_attempts_max,
         values->job_retry_ms,
         values->summary_ms,
+        values->share_ms,
         (int64_t)values->bytes_max,
     };
 
@@ -130,6 +139,7 @@ struct recommend *recommend_open(const struct recommend_options *values)
     assert(values->model >= 0 && values->model < model_kind_count());
     assert(values->products_max > BASKET_MAX && values->history_products_max > 0);
     store_open(&recommend->store, values);
+    shared_open(&recommend->shared);
     ranking_open(&recommend->ranking);
     recommend->now_ms = INT64_MIN;
     return recommend;
@@ -139,6 +149,7 @@ void recommend_close(struct recommend *recommend)
 {
     if (recommend == NULL)
         return;
+    shared_close(&recommend->shared, &recommend->store);
     store_close(&recommend->store);
     ranking_close(&recommend->ranking);
     free(recommend->basket.place);
@@ -211,6 +222,45 @@ void recommend_apply(struct recommend *recommend, const struct event *event,
     }
 }
 
+void recommend_take_popularity(struct recommend *recommend, const struct result *result)
+{
+    assert(result->kind == RESULT_POPULARITY);
+    shared_take(&recommend->shared, &recommend->store, result);
+}
+
+/* ---- time ---- */
+
+enum { MARKETS_A_TICK = 64 };
+
+static void share(struct recommend *recommend, struct market *market, int64_t now_ms,
+                  struct outbox *outbox)
+{
+    bool is_sharing = market->is_sharing && market->totals.orders >= FEW_ORDERS;
+    bool is_due =
+        !market->has_share || now_ms - market->share_ms >= recommend->store.options.share_ms;
+
+    if (is_sharing ? !market->has_share_news || !is_due : !market->has_share)
+        return;
+    shared_publish(market, now_ms, !is_sharing, outbox);
+    market->has_share = is_sharing;
+    market->has_share_news = false;
+    market->share_ms = now_ms;
+}
+
+/* Some markets a tick take their turn to tell others. */
+static void share_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox)
+{
+    const struct store *store = &recommend->store;
+
+    if (store->options.share_ms == 0)
+        return;
+    for (uint32_t i = 0; i < MARKETS_A_TICK && i < store->market_count; i++) {
+        recommend->share_at = (recommend->share_at + 1) % store->market_count;
+        if (store->markets[recommend->share_at] != NULL)
+            share(recommend, store->markets[recommend->share_at], now_ms, outbox);
+    }
+}
+
 void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox)
 {
     if (now_ms < recommend->now_ms)
@@ -219,11 +269,15 @@ void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *
     job_tick(recommend, now_ms, outbox);
     model_tick(&recommend->store, now_ms);
     summary_tick(recommend, now_ms, outbox);
+    share_tick(recommend, now_ms, outbox);
+    shared_tick(&recommend->shared, now_ms);
 }
 
 bool recommend_is_busy(const struct recommend *recommend)
 {
-    return recommend->store.job_count > 0 || recommend->store.is_model_busy;
+    const struct store *store = &recommend->store;
+
+    return (store->is_job_busy && store->job_count > 0) || store->is_model_busy;
 }
 
 /* ---- figures ---- */

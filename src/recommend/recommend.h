@@ -9,8 +9,9 @@
  *   command            ─► block a product, cancel a job, forget a customer, ...
  *
  * A tenant's lists come from its own events only; nothing of one tenant reaches another,
- * but for the popularity that cold tenants see, and that only between tenants that both
- * share (recommend_context.is_sharing).
+ * but for the popularity that young tenants see, and that only between tenants that both
+ * share (recommend_context.is_sharing). It goes out as RESULT_POPULARITY and comes back to
+ * every partition through recommend_take_popularity (shared.h).
  *
  * Deterministic: the same events and ticks, in the same order, give the same results and
  * the same digest on the same binary; state that was saved and loaded goes on as if it
@@ -48,6 +49,7 @@ struct recommend_options {
     int64_t job_attempts_max;     /* before a job fails */
     int64_t job_retry_ms;         /* before the second attempt; doubles with each */
     int64_t summary_ms;           /* between analytics of one tenant; 0: none */
+    int64_t share_ms;             /* between two tellings of what is popular with one; 0: never */
     size_t bytes_max;             /* not an option of the user: the engine's share */
 };
 
@@ -79,12 +81,16 @@ enum {
 void recommend_apply(struct recommend *recommend, const struct event *event,
                      const struct recommend_context *context, struct outbox *outbox);
 
+/* A RESULT_POPULARITY of this or another partition, of a tenant that shares. */
+void recommend_take_popularity(struct recommend *recommend, const struct result *result);
+
 /* Batch jobs go on by one slice; deadlines, retries and summaries come due. now_ms never
  * goes back. */
 void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox);
 /* Batch jobs, or models with work too long for one event, wait for the next tick: the
  * sooner it comes, the sooner they are done. A slice is short, so ticking between batches
- * of events is fine. */
+ * of events is fine. Jobs that wait for their retry make nobody busy. Not part of the
+ * state. */
 bool recommend_is_busy(const struct recommend *recommend);
 
 /*

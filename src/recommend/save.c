@@ -13,7 +13,7 @@
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { SAVED_VERSION = 2 };
+enum { SAVED_VERSION = 3 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
 static void put_float(struct byte_writer *out, float value)
@@ -310,7 +310,7 @@ static void load_totals(struct market_totals *totals, struct byte_reader *in)
 static void save_market(const struct store *store, const struct market *market,
                         struct byte_writer *out)
 {
-    byte_put_view(out, market->kind != NULL ? view_of(market->kind->name) : (struct view){NULL, 0});
+    byte_put_view(out, view_of(market->kind->name));
     byte_put_u8(out, market->is_pushing);
     byte_put_varint(out, market->activity);
     byte_put_svarint(out, market->zero_ms);
@@ -319,13 +319,16 @@ static void save_market(const struct store *store, const struct market *market,
         put_float(out, market->most[i]);
     byte_put_svarint(out, market->summary_ms);
     byte_put_u8(out, market->has_news);
+    byte_put_u8(
+        out, (uint8_t)(market->is_sharing | market->has_share << 1 | market->has_share_news << 2));
+    byte_put_svarint(out, market->share_ms);
     save_totals(&market->totals, out);
     save_products(market, out);
     save_customers(store, market, out);
     byte_put_varint(out, market->job_count);
     for (const struct job *job = market->jobs; job != NULL; job = job->next)
         job_save(job, out);
-    if (market->kind != NULL && market->kind->save != NULL)
+    if (market->kind->save != NULL)
         market->kind->save(market->model, out);
 }
 
@@ -334,7 +337,7 @@ static void load_market(struct store *store, struct market *market, struct byte_
     struct view name = byte_take_view(in);
     const struct model_kind *kind = view_is_absent(name) ? NULL : model_find(name);
 
-    in->broken |= (kind == NULL) != view_is_absent(market->id);
+    in->broken |= kind == NULL;
     market->is_pushing = byte_take_u8(in) != 0;
     market->activity = byte_take_varint(in);
     market->zero_ms = byte_take_svarint(in);
@@ -343,6 +346,11 @@ static void load_market(struct store *store, struct market *market, struct byte_
         market->most[i] = take_float(in);
     market->summary_ms = byte_take_svarint(in);
     market->has_news = byte_take_u8(in) != 0;
+    uint8_t flags = byte_take_u8(in);
+    market->is_sharing = flags & 1;
+    market->has_share = flags >> 1 & 1;
+    market->has_share_news = flags >> 2 & 1;
+    market->share_ms = byte_take_svarint(in);
     load_totals(&market->totals, in);
     if (!in->broken)
         load_products(store, market, in);
@@ -355,7 +363,7 @@ static void load_market(struct store *store, struct market *market, struct byte_
         return;
     if (kind != market->kind)
         market_select_kind(store, market, kind);
-    if (kind != NULL && kind->load != NULL)
+    if (kind->load != NULL)
         kind->load(market->model, store, market, in);
 }
 
@@ -371,9 +379,6 @@ static void save_markets(const struct store *store, struct byte_writer *out)
         if (market != NULL)
             save_market(store, market, out);
     }
-    byte_put_u8(out, store->commons != NULL);
-    if (store->commons != NULL)
-        save_market(store, store->commons, out);
 }
 
 static void load_markets(struct store *store, struct byte_reader *in)
@@ -391,10 +396,6 @@ static void load_markets(struct store *store, struct byte_reader *in)
             return;
         }
         load_market(store, market_create(store, id), in);
-    }
-    if (!in->broken && byte_take_u8(in) != 0) {
-        store->commons = market_create(store, (struct view){NULL, 0});
-        load_market(store, store->commons, in);
     }
 }
 
@@ -457,6 +458,7 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
         store->markets_evicted,
         recommend->summary_at,
         store->model_turn,
+        recommend->share_at,
     };
 
     byte_put_u32(out, SAVED_MAGIC);
@@ -466,12 +468,13 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
         byte_put_varint(out, totals[i]);
     save_markets(store, out);
     save_ring(store, out);
+    shared_save(&recommend->shared, out);
 }
 
 static void load_all(struct recommend *recommend, struct byte_reader *in)
 {
     struct store *store = &recommend->store;
-    uint64_t summary_at = 0, model_turn = 0;
+    uint64_t summary_at = 0, model_turn = 0, share_at = 0;
     uint64_t *const totals[] = {
         &recommend->totals.orders,
         &recommend->totals.interactions,
@@ -486,6 +489,7 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
         &store->markets_evicted,
         &summary_at,
         &model_turn,
+        &share_at,
     };
 
     recommend->now_ms = byte_take_svarint(in);
@@ -493,10 +497,13 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
         *totals[i] = byte_take_varint(in);
     recommend->summary_at = (uint32_t)summary_at;
     store->model_turn = (uint32_t)model_turn;
+    recommend->share_at = (uint32_t)share_at;
     load_markets(store, in);
     store->skipped_count = 0;
     if (!in->broken)
         load_ring(store, in);
+    if (!in->broken)
+        shared_load(&recommend->shared, store, in);
 }
 
 struct recommend *recommend_load(const struct recommend_options *options, struct byte_reader *in,

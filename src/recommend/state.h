@@ -9,6 +9,7 @@
  *   job.c        many questions, slice by slice
  *   command.c    what people may tell the room
  *   summary.c    analytics
+ *   shared.c     what tenants that share let others know
  *   save.c       all of it as bytes
  */
 #include <stdbool.h>
@@ -19,6 +20,7 @@
 #include "recommend/market.h"
 #include "recommend/rank.h"
 #include "recommend/recommend.h"
+#include "recommend/shared.h"
 
 /* The distinct products of the order in hand. */
 struct basket {
@@ -33,6 +35,8 @@ struct recommend {
     struct store store;
     int64_t now_ms;      /* of the last tick; INT64_MIN: none yet */
     uint32_t summary_at; /* the market whose summary is looked at next */
+    uint32_t share_at;   /* the market looked at next for something to share */
+    struct shared shared;
     struct {
         uint64_t orders, interactions, recommendations;
         uint64_t jobs_submitted, jobs_completed, jobs_failed, jobs_cancelled;
@@ -58,6 +62,9 @@ struct question {
 };
 
 enum { LIST_COUNT_PRESET = 10, LIST_COUNT_MAX = 100 };
+
+/* A tenant with fewer orders is young: it says nothing of use to others, and may see theirs. */
+enum { FEW_ORDERS = 10 };
 
 void learn_order(struct recommend *recommend, const struct event *event,
                  const struct recommend_context *context);

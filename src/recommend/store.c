@@ -34,8 +34,6 @@ void store_close(struct store *store)
     for (uint32_t i = 0; i < store->market_count; i++)
         if (store->markets[i] != NULL)
             market_destroy(store, store->markets[i]);
-    if (store->commons != NULL)
-        market_destroy(store, store->commons);
     free(store->markets);
     table_close(&store->market_table);
     table_close(&store->customer_table);
@@ -116,18 +114,16 @@ struct market *market_create(struct store *store, struct view id)
     store->bytes += sizeof *market;
     market->zero_ms = market->latest_ms = INT64_MIN;
     table_open(&market->product_table);
-    if (!view_is_absent(id)) {
-        char *text = market_take(store, market, (size_t)id.size + 1);
-        memcpy(text, id.data, id.size);
-        market->id = (struct view){text, id.size};
-        market->hash = (uint32_t)hash_view(id, 0);
-        market->index = take_place(store);
-        store->markets[market->index] = market;
-        store->live_count++;
-        table_put(&store->market_table, market->hash, market->index + 1);
-        market_select_kind(store, market, model_kinds[store->options.model]);
-        market->is_pushing = store->options.is_pushing;
-    }
+    char *text = market_take(store, market, (size_t)id.size + 1);
+    memcpy(text, id.data, id.size);
+    market->id = (struct view){text, id.size};
+    market->hash = (uint32_t)hash_view(id, 0);
+    market->index = take_place(store);
+    store->markets[market->index] = market;
+    store->live_count++;
+    table_put(&store->market_table, market->hash, market->index + 1);
+    market_select_kind(store, market, model_kinds[store->options.model]);
+    market->is_pushing = store->options.is_pushing;
     return market;
 }
 
@@ -143,12 +139,10 @@ void market_destroy(struct store *store, struct market *market)
     market_give(store, market, market->scales,
                 market->product_capacity * sizeof(struct product_scale));
     table_close(&market->product_table);
-    if (!view_is_absent(market->id)) {
-        table_remove(&store->market_table, market->hash, market->index + 1);
-        store->markets[market->index] = NULL;
-        store->live_count--;
-        market_give(store, market, (void *)(uintptr_t)market->id.data, (size_t)market->id.size + 1);
-    }
+    table_remove(&store->market_table, market->hash, market->index + 1);
+    store->markets[market->index] = NULL;
+    store->live_count--;
+    market_give(store, market, (void *)(uintptr_t)market->id.data, (size_t)market->id.size + 1);
     store->bytes -= market->bytes;
     free(market);
 }

@@ -281,6 +281,8 @@ static void every_kind_has_its_table(void **state)
         const struct shape *shape = result_shape(result.kind);
         char statement[120];
 
+        if (tables[kind] == NULL)
+            continue; /* Weir's own */
         for (uint32_t i = 1; i < shape->field_count; i++)
             if (shape->fields[i].type == FIELD_TEXT && shape->fields[i].flags & FIELD_REQUIRED)
                 *(struct view *)(void *)((char *)&result + shape->fields[i].offset) =

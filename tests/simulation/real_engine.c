@@ -58,6 +58,9 @@ struct final_alert {
     bool is_merged, is_matched;
 };
 
+/* The last of them buys nothing: it sees what the others sell. */
+static const char *const sharers[] = {"t0", "t1", "t2", "t3", "stranger", NULL};
+
 static struct note notes[NOTES_MAX];
 static uint32_t note_count;
 static struct final_alert alerts[ALERTS_MAX];
@@ -69,13 +72,22 @@ struct engine_config *machine_config(void)
     struct complaints complaints;
     struct tree *list;
     struct tree *root = rule_tree_begin(arena, &list);
+    struct tree *root_config = rule_tree_add(arena, NULL, TREE_MAP, NULL, NULL);
+    struct tree *tenants = rule_tree_add(arena, root_config, TREE_MAP, "tenants", NULL);
+    struct tree *ids;
     struct engine_config *config;
 
     complaints_init(&complaints, arena);
     for (uint32_t i = 0; i < RULE_COUNT; i++)
         rule_tree_count(arena, list, rules[i].name, rules[i].topic, rules[i].group, rules[i].limit,
                         rules[i].timespan);
-    config = engine_config_create(NULL, root, NULL, &complaints);
+    ids = rule_tree_add(arena, tenants, TREE_MAP, "list", NULL);
+    for (const char *const *id = sharers; *id != NULL; id++)
+        rule_tree_add(arena, rule_tree_add(arena, ids, TREE_MAP, *id, NULL), TREE_SCALAR, "sharing",
+                      "true");
+    rule_tree_add(arena, rule_tree_add(arena, root_config, TREE_MAP, "recommend", NULL),
+                  TREE_SCALAR, "share", "1s");
+    config = engine_config_create(root_config, root, NULL, &complaints);
     for (const struct complaint *each = complaints.first; each != NULL; each = each->next)
         fprintf(stderr, "%s\n", each->text);
     arena_destroy(arena);

@@ -24,7 +24,8 @@ enum {
 };
 
 struct totals {
-    uint64_t worlds, turns, events, crashes, stops, freezes, restarts, calls, episodes;
+    uint64_t worlds, turns, events, crashes, stops, freezes, restarts, calls, episodes,
+        popularities;
 };
 
 static struct world world;
@@ -59,6 +60,7 @@ static bool finish_world(void)
     totals.restarts += world.restart_count;
     totals.calls += world.cluster.call_count;
     totals.episodes += world.episode_count;
+    totals.popularities += world.popularity_count;
     return !world.has_failed;
 }
 
@@ -163,10 +165,10 @@ int main(int argc, char **argv)
     }
     code = sweeps > 0 ? sweep(from, sweeps) : run_seeds(from, count);
     printf("%" PRIu64 " worlds, %" PRIu64 " turns, %" PRIu64 " calls at doors, %" PRIu64
-           " events, %" PRIu64 " episodes, %" PRIu64 " crashes, %" PRIu64 " stops, %" PRIu64
-           " zombies, %" PRIu64 " starts: %s\n",
+           " events, %" PRIu64 " episodes, %" PRIu64 " summaries, %" PRIu64 " crashes, %" PRIu64
+           " stops, %" PRIu64 " zombies, %" PRIu64 " starts: %s\n",
            totals.worlds, totals.turns, totals.calls, totals.events, totals.episodes,
-           totals.crashes, totals.stops, totals.freezes, totals.restarts,
+           totals.popularities, totals.crashes, totals.stops, totals.freezes, totals.restarts,
            code == 0 ? "all exact" : "FAILED");
     return code;
 }

@@ -227,6 +227,19 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
     return VERDICT_APPLIED;
 }
 
+/* Nobody shares here. */
+bool engine_config_is_sharing(const struct engine_config *config)
+{
+    (void)config;
+    return false;
+}
+
+void engine_take_popularity(struct engine *engine, const struct result *result)
+{
+    (void)engine;
+    (void)result;
+}
+
 void engine_tick(struct engine *engine, int64_t now_ms, struct outbox *outbox)
 {
     if (engine->tick_ms != INT64_MIN && now_ms < engine->tick_ms)

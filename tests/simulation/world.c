@@ -95,8 +95,16 @@ static void write_event(struct world *world, enum topic topic, const char *id, c
     case TOPIC_ORDERS:
         snprintf(text, size,
                  "%s,\"order_id\":\"o%s\",\"customer_id\":\"c%" PRIu64 "\",\"amount\":%" PRIu64
-                 ",\"currency\":\"EUR\"}",
-                 head, id, who, roll(world, 20000));
+                 ",\"currency\":\"EUR\",\"items\":[{\"product_id\":\"p%" PRIu64
+                 "\",\"quantity\":1,\"unit_price\":2}]}",
+                 head, id, who, roll(world, 20000), roll(world, 9));
+        break;
+    case TOPIC_REQUESTS:
+        snprintf(text, size,
+                 "{\"request_id\":\"r%s-%s\",\"tenant_id\":\"%s\",\"event_time\":%" PRId64
+                 ",\"customer_id%s\":%sc%" PRIu64 "%s}",
+                 id, tenant, tenant, time_ms, who == 0 ? "s" : "", who == 0 ? "[\"" : "\"", who,
+                 who == 0 ? "\",\"c9\"]" : "\"");
         break;
     case TOPIC_AUTH_EVENTS:
         snprintf(text, size,
@@ -129,9 +137,10 @@ static int64_t choose_time(struct world *world)
 
 static void produce_event(struct world *world)
 {
-    static const enum topic topics[] = {TOPIC_ORDERS, TOPIC_AUTH_EVENTS, TOPIC_API_CALLS};
+    static const enum topic topics[] = {TOPIC_ORDERS, TOPIC_AUTH_EVENTS, TOPIC_API_CALLS,
+                                        TOPIC_ORDERS, TOPIC_REQUESTS};
     struct cluster *cluster = &world->cluster;
-    enum topic topic = topics[roll(world, 3)];
+    enum topic topic = topics[roll(world, 5)];
     char tenant[16], id[24], text[500];
     struct outgoing outgoing = {.topic = topic};
     int32_t partition;
@@ -371,7 +380,7 @@ static void check_process(struct world *world, const struct process *process)
     }
     if (pipeline->records_since_cut > (uint64_t)pipeline->options.commit_records_max +
                                           (uint64_t)pipeline->options.poll_records_max +
-                                          COMMAND_BATCH_RECORDS * PARTITIONS_MAX &&
+                                          SINGLE_BATCH_RECORDS * PARTITIONS_MAX &&
         commit_is_under_way(pipeline))
         world_fail(world, "more is held than the limits say");
 }
@@ -471,6 +480,18 @@ static void tell_unrest(struct world *world)
     world_fail(world, "it does not come to rest:%s", text);
 }
 
+static bool has_read(const struct world *world, const struct partition *partition,
+                     enum single single)
+{
+    const struct log *log = &world->cluster.logs[single_topic(single)][0];
+    int64_t last = log->count - 1;
+
+    while (last >= 0 && log->entries[last].state != ENTRY_VISIBLE)
+        last--;
+    return partition->single_positions[single] > last ||
+           (single == SINGLE_POPULARITY && !engine_config_is_sharing(world->config));
+}
+
 static bool is_at_rest(const struct world *world)
 {
     int32_t live_count = 0;
@@ -486,7 +507,8 @@ static bool is_at_rest(const struct world *world)
             if (partition == NULL)
                 continue;
             if (partition->phase != PARTITION_LIVE ||
-                partition->command_position < world->cluster.logs[TOPIC_COMMANDS][0].count)
+                !has_read(world, partition, SINGLE_COMMANDS) ||
+                !has_read(world, partition, SINGLE_POPULARITY))
                 return false;
             live_count++;
         }

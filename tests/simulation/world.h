@@ -45,7 +45,8 @@ struct world {
     struct process processes[PROCESSES_MAX];
     uint32_t door_next;
     uint32_t produced_count;
-    uint32_t episode_count; /* found and right */
+    uint32_t episode_count;    /* found and right */
+    uint32_t popularity_count; /* summaries taken, as the journals say */
     uint32_t crash_count, restart_count, freeze_count, stop_count;
     bool is_settling;
     bool may_mend; /* the registry has learnt what it did not know */

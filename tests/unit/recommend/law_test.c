@@ -39,7 +39,9 @@ static void play(struct shop *shop, struct recommend *recommend, uint32_t rounds
                 customers[k] = shop_text(shop, "c%u", (unsigned)shop_draw(shop, SHOP_CUSTOMERS));
             event.request.customer_ids = (struct view_list){customers, 5};
         } else {
+            uint32_t from = outbox_count(outbox);
             recommend_tick(recommend, shop->now_ms, outbox);
+            shop_bring_back(recommend, outbox, from);
             continue;
         }
         recommend_apply(recommend, &event, &context, outbox);

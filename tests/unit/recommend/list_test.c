@@ -207,6 +207,10 @@ static void a_young_shop_shows_what_others_sell_only_if_both_share(void **state)
         recommend_apply(world->recommend, &event, &sharing, world->outbox);
     }
     outbox_reset(world->outbox);
+    recommend_tick(world->recommend, world->shop.now_ms, world->outbox);
+    assert_int_equal(shop_bring_back(world->recommend, world->outbox, 0), 1);
+    recommend_tick(world->recommend, world->shop.now_ms + 1000, world->outbox);
+    outbox_reset(world->outbox);
     event = shop_request(&world->shop, "young", "c1", 10);
     recommend_apply(world->recommend, &event, &keeping, world->outbox);
     assert_int_equal(shop_list(world->outbox)->items.count, 0);

@@ -160,6 +160,20 @@ static inline void shop_apply(struct recommend *recommend, const struct event *e
     recommend_apply(recommend, event, &context, outbox);
 }
 
+/* What Kafka would bring back: summaries among the results from `from` on. */
+static inline uint32_t shop_bring_back(struct recommend *recommend, const struct outbox *outbox,
+                                       uint32_t from)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = from; i < outbox_count(outbox); i++)
+        if (outbox_at(outbox, i)->kind == RESULT_POPULARITY) {
+            recommend_take_popularity(recommend, outbox_at(outbox, i));
+            count++;
+        }
+    return count;
+}
+
 static inline struct recommend_answer shop_tell(struct shop *shop, struct recommend *recommend,
                                                 const struct event *event, struct outbox *outbox)
 {

@@ -104,7 +104,7 @@ static void every_field_of_every_result_is_stored(void **state)
         const struct shape *shape = result_shape((enum result_kind)kind);
         const struct result result = {.kind = (enum result_kind)kind};
         const struct delivery_item item = {.result = &result};
-        bool is_taken = false;
+        bool is_taken = kind == RESULT_POPULARITY; /* Weir's own */
 
         for (uint32_t t = 0; !is_taken; t++) {
             struct table *table = table_create(t);
