@@ -37,7 +37,7 @@ static const struct option options[] = {
      .least = 1,
      .most = 1000,
      .unit = "connections",
-     .purpose = "Connections at once; further ones are closed."},
+     .purpose = "Connections at once, half of them from one address; further ones are closed."},
     {.name = "timeout_ms",
      .type = OPTION_DURATION_MS,
      .offset = offsetof(struct http_options, timeout_ms),
@@ -295,8 +295,9 @@ enum status http_start(const struct http_options *http_options, struct health *h
             MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_USE_ERROR_LOG, 0, NULL, NULL,
             serve, made, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL, MHD_OPTION_LISTEN_SOCKET,
             listening, MHD_OPTION_CONNECTION_LIMIT, connections_max,
-            MHD_OPTION_PER_IP_CONNECTION_LIMIT, connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned int)((http_options->timeout_ms + 999) / 1000),
+            /* One address that holds on to all it gets leaves room for the others' probes. */
+            MHD_OPTION_PER_IP_CONNECTION_LIMIT, (connections_max + 1) / 2,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)((http_options->timeout_ms + 999) / 1000),
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
         if (made->daemon == NULL)
             status = failure_set(failure, REMEDY_STOP, "http.listen: %s: the server does not start",

@@ -73,14 +73,21 @@ static void world_close(struct world *world)
     metric_registry_destroy(world->metrics);
 }
 
-static int dial(const struct world *world)
+static int dial_from(const struct world *world, in_addr_t from)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(http_port(world->http))};
     int peer = socket(AF_INET, SOCK_STREAM, 0);
 
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(from)};
+    assert_int_equal(bind(peer, (struct sockaddr *)&own, sizeof(own)), 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(peer, (struct sockaddr *)&address, sizeof(address)), 0);
     return peer;
+}
+
+static int dial(const struct world *world)
+{
+    return dial_from(world, INADDR_LOOPBACK);
 }
 
 /* Reads until the server closes, or nothing has come for so long. */
@@ -231,6 +238,26 @@ static void rubbish_and_floods_are_survived(void **state)
     free(world);
 }
 
+static void one_address_cannot_take_every_connection(void **state)
+{
+    enum { HELD = 200, STRANGER = INADDR_LOOPBACK + 1 };
+    const char begun[] = "GET /metrics HTTP/1.1\r\nX";
+    struct world *world = malloc(sizeof(*world));
+    int held[HELD];
+
+    (void)state;
+    world_open(world);
+    for (int i = 0; i < HELD; i++) {
+        held[i] = dial_from(world, STRANGER);
+        send(held[i], begun, sizeof(begun) - 1, MSG_NOSIGNAL);
+    }
+    assert_int_equal(request(world, "GET", "/metrics", "\r\n"), 200);
+    for (int i = 0; i < HELD; i++)
+        close(held[i]);
+    world_close(world);
+    free(world);
+}
+
 static void a_silent_connection_is_closed(void **state)
 {
     struct world *world = malloc(sizeof(*world));
@@ -320,6 +347,7 @@ int main(void)
         cmocka_unit_test(health_is_told_by_the_code),
         cmocka_unit_test(other_requests_are_refused),
         cmocka_unit_test(rubbish_and_floods_are_survived),
+        cmocka_unit_test(one_address_cannot_take_every_connection),
         cmocka_unit_test(a_silent_connection_is_closed),
         cmocka_unit_test(addresses_are_read),
         cmocka_unit_test(an_address_in_use_is_told),
