@@ -199,6 +199,78 @@ static void add_to_steps(struct anomaly *anomaly, struct group *group, const str
     fill_sighting(sighting, &outcome, &reach);
 }
 
+static int64_t forget_until(const struct anomaly *anomaly, const struct rule *rule)
+{
+    int64_t watermark_ms = group_watermark(anomaly, rule);
+
+    return watermark_ms == INT64_MIN ? INT64_MIN : time_minus(watermark_ms, rule->window_ms);
+}
+
+/* True when the times are still all that has to be known. What is forgotten lies outside
+ * the window of whatever may still come, and has not satisfied; so the window made of the
+ * rest later on goes on as if it had been there all along. */
+static bool add_briefly(struct anomaly *anomaly, struct group *group, const struct rule *rule,
+                        uint32_t steps, int64_t time_ms)
+{
+    struct brief *brief = &group->brief;
+    int64_t forget_ms = forget_until(anomaly, rule);
+
+    if (brief->count >= rule->brief_most)
+        brief_forget(brief, &anomaly->blocks, forget_ms);
+    if (brief->count >= rule->brief_most)
+        return false;
+    if (rule->type == RULE_TEMPORAL_ORDERED &&
+        ((steps & 1) != 0 || (brief->count > 0 && brief->mark != steps)))
+        return false;
+    brief->mark = (uint8_t)steps;
+    return brief_add(brief, &anomaly->blocks, time_ms, forget_ms);
+}
+
+/* From the times, the window as it would be had it been kept from the start. */
+static void widen(struct anomaly *anomaly, struct group *group, const struct rule *rule)
+{
+    int64_t times_ms[BRIEF_MAX];
+    uint32_t count = brief_list(&group->brief, times_ms);
+    uint32_t steps = group->brief.mark;
+    struct series_outcome outcome;
+
+    brief_free(&group->brief, &anomaly->blocks);
+    group->is_brief = false;
+    group->newest_ms = count > 0 ? times_ms[count - 1] : INT64_MIN;
+    for (uint32_t index = 0; index < count; index++) {
+        struct series_change change = {
+            .time_ms = times_ms[index],
+            .from_ms = times_ms[index],
+            .until_ms = time_plus(times_ms[index], rule->window_ms),
+            .rise = 1,
+            .weight = 1,
+            .moved_ms = INT64_MIN,
+        };
+        if (rule->type == RULE_EVENT_COUNT)
+            series_add(&group->series, &anomaly->series, group->lent, &rule->series, &change,
+                       &outcome, &anomaly->satisfied);
+        else
+            steps_add(&group->steps, &anomaly->blocks, &rule->steps, times_ms[index], steps,
+                      &outcome, &anomaly->satisfied);
+        assert(anomaly->satisfied.count == 0);
+    }
+}
+
+/* After a quiet time nothing is left of the window, and the times are enough again. */
+static void narrow(struct anomaly *anomaly, struct group *group, const struct rule *rule)
+{
+    int64_t forget_ms = forget_until(anomaly, rule);
+
+    if (rule->brief_most == 0 || group->episodes != 0 || group->newest_ms > forget_ms)
+        return;
+    if (rule->type == RULE_EVENT_COUNT)
+        series_free(&group->series, &anomaly->series, group->lent, &rule->series);
+    else
+        steps_free(&group->steps, &anomaly->blocks, &rule->steps);
+    group->brief = (struct brief){0};
+    group->is_brief = true;
+}
+
 static void apply_to_group(struct anomaly *anomaly, const struct candidate *candidate,
                            const struct event *event, const struct anomaly_context *context,
                            struct outbox *outbox)
@@ -213,6 +285,13 @@ static void apply_to_group(struct anomaly *anomaly, const struct candidate *cand
     }
     struct group *group = group_take(anomaly, rule, candidate->hash, key);
     group->touched = anomaly->event_count;
+    if (!group->is_brief)
+        narrow(anomaly, group, rule);
+    if (group->is_brief) {
+        if (add_briefly(anomaly, group, rule, candidate->steps, sighting.time_ms))
+            goto done;
+        widen(anomaly, group, rule);
+    }
     switch (rule->type) {
     case RULE_EVENT:
         sighting.is_late = sighting.time_ms < group->newest_ms;
@@ -233,6 +312,8 @@ static void apply_to_group(struct anomaly *anomaly, const struct candidate *cand
         group->newest_ms = sighting.time_ms;
     if (anomaly->satisfied.count > 0 || group->episodes != 0)
         episode_apply(anomaly, group, rule, &sighting, &anomaly->satisfied, outbox);
+
+done:
     if (group_bytes(anomaly) > anomaly->options.bytes_max)
         group_enforce_budget(anomaly, group, outbox);
 }
@@ -284,6 +365,10 @@ static void prefetch_window(const struct anomaly *anomaly, const struct candidat
         return;
     const struct group *group = group_at(anomaly, candidate->guess);
     const struct rule *rule = group_rule(anomaly, group);
+    if (group->is_brief) {
+        brief_prefetch(&group->brief);
+        return;
+    }
     switch (rule->type) {
     case RULE_EVENT:
         break;

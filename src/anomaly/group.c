@@ -92,7 +92,9 @@ struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32
     group->hash = hash;
     group->rule = (uint16_t)rule->index;
     group->key_size = key.size;
-    group->newest_ms = INT64_MIN;
+    group->is_brief = rule->brief_most > 0;
+    if (!group->is_brief)
+        group->newest_ms = INT64_MIN;
     if (key.size > KEY_INLINE_BYTES) {
         text = blocks_take(&anomaly->blocks, key.size);
         group->long_key = text;
@@ -116,8 +118,17 @@ struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint3
     return group_add(anomaly, rule, hash, key);
 }
 
+int64_t group_newest(const struct group *group)
+{
+    return group->is_brief ? brief_newest(&group->brief) : group->newest_ms;
+}
+
 static void free_window(struct anomaly *anomaly, struct group *group, const struct rule *rule)
 {
+    if (group->is_brief) {
+        brief_free(&group->brief, &anomaly->blocks);
+        return;
+    }
     switch (rule->type) {
     case RULE_EVENT:
         break;
@@ -154,7 +165,7 @@ static bool is_over(const struct anomaly *anomaly, const struct group *group,
 {
     return group->episodes == 0 &&
            (rule->window_ms == 0 ||
-            group->newest_ms <= time_minus(group_watermark(anomaly, rule), rule->window_ms));
+            group_newest(group) <= time_minus(group_watermark(anomaly, rule), rule->window_ms));
 }
 
 /* The next looks will be at the first two: by then their memory is here. */

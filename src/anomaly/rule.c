@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "event/topic.h"
+#include "window/brief.h"
 
 enum { NAME_BYTES_MAX = 64, TOPIC_KINDS = EVENT_OUTCOME + 1 };
 
@@ -543,6 +544,11 @@ static void compile_rule(struct compiler *compiler, const struct tree *tree, str
     rule->steps.is_in_turn = rule->type == RULE_TEMPORAL_ORDERED;
     rule->steps.need = (uint32_t)rule->series.need;
     rule->steps.step_count = rule->step_count;
+    if (rule->type == RULE_EVENT_COUNT && rule->series.need > 1)
+        rule->brief_most =
+            rule->series.need > BRIEF_MAX ? BRIEF_MAX : (uint32_t)rule->series.need - 1;
+    else if (rule->type == RULE_TEMPORAL_ORDERED)
+        rule->brief_most = BRIEF_MAX;
     rule->digest = digest_rule(compiler, tree);
 }
 

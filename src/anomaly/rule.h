@@ -49,6 +49,10 @@ struct rule {
     bool is_strict;   /* gt, not gte */
     struct series_rule series;
     struct steps_rule steps;
+    /* So many points of a group cannot satisfy, so that their times are all that is kept
+     * (brief.h); 0: it is never plain. In turn, as long as all are of the same steps and
+     * none of the first. */
+    uint32_t brief_most;
     const struct rule_step *step; /* one without a count but for temporal kinds */
     uint32_t step_count;
     struct view value_name;

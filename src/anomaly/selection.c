@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -633,6 +634,101 @@ static bool compile_maps(const struct tree *tree, const char *what, uint32_t kin
     return is_good;
 }
 
+/* The one field that all tests look at; NULL when there are several, or none. */
+static const struct test *find_only_field(const struct selection *selection)
+{
+    const struct test *only = NULL;
+
+    for (uint32_t at = 0; at < selection->any_count + selection->except_count; at++) {
+        const struct test_list *list = at < selection->any_count
+                                           ? &selection->any[at]
+                                           : &selection->except[at - selection->any_count];
+        for (uint32_t index = 0; index < list->count; index++) {
+            const struct test *test = &list->tests[index];
+            if (only == NULL)
+                only = test;
+            if (test->source.place != only->source.place ||
+                test->source.index != only->source.index ||
+                test->source.offset != only->source.offset)
+                return NULL;
+        }
+    }
+    return only;
+}
+
+/* Asks the tests once for every value that the field can have. */
+static void fill_bits(struct selection *selection)
+{
+    const struct field_source *source = &selection->source;
+    uint32_t count = 0;
+
+    for (int32_t hour = 0; selection->gate == GATE_HOUR && hour < 24; hour++) {
+        struct anomaly_context context = {.local_hour = hour};
+        struct event event = {0};
+        if (selection_decide(selection, &event, &context))
+            selection->bits |= UINT64_C(1) << hour;
+    }
+    while (selection->gate == GATE_CHOICE && source->choices[count] != NULL)
+        count++;
+    if (count >= GATE_ABSENT)
+        selection->gate = GATE_TESTS;
+    for (uint32_t choice = 0; selection->gate == GATE_CHOICE && choice <= count; choice++) {
+        struct anomaly_context context = {0};
+        struct event event = {0};
+        uint32_t bit = choice < count ? choice : GATE_ABSENT;
+        *(int64_t *)(void *)((char *)&event + source->offset) = choice;
+        event.present = choice < count ? UINT64_C(1) << source->index : 0;
+        if (selection_decide(selection, &event, &context))
+            selection->bits |= UINT64_C(1) << bit;
+    }
+}
+
+/* Whether one map of plain limits on a number is all there is; then what they leave. */
+static bool find_range(struct selection *selection)
+{
+    const struct test_list *list = selection->any;
+
+    if (selection->any_count != 1 || selection->except_count != 0)
+        return false;
+    selection->least = -INFINITY;
+    selection->most = INFINITY;
+    for (uint32_t index = 0; index < list->count; index++) {
+        const struct test *test = &list->tests[index];
+        if (test->is_negated || !is_order(test->operation) || !isfinite(test->values[0].number))
+            return false;
+        double limit = test->values[0].number;
+        if (test->operation == TEST_GREATER)
+            limit = nextafter(limit, INFINITY);
+        else if (test->operation == TEST_LESS)
+            limit = nextafter(limit, -INFINITY);
+        if (test->operation == TEST_GREATER || test->operation == TEST_GREATER_OR_EQUAL)
+            selection->least = fmax(selection->least, limit);
+        else
+            selection->most = fmin(selection->most, limit);
+    }
+    return true;
+}
+
+static void choose_gate(struct selection *selection)
+{
+    const struct test *only = find_only_field(selection);
+
+    selection->gate =
+        selection->any_count == 0 && selection->except_count == 0 ? GATE_OPEN : GATE_TESTS;
+    if (only == NULL)
+        return;
+    selection->source = only->source;
+    if (only->source.place == PLACE_EVENT && only->source.type == FIELD_CHOICE)
+        selection->gate = GATE_CHOICE;
+    else if (only->source.place == PLACE_LOCAL_HOUR)
+        selection->gate = GATE_HOUR;
+    else if ((only->source.place == PLACE_AMOUNT ||
+              (only->source.place == PLACE_EVENT && only->source.type == FIELD_DOUBLE)) &&
+             find_range(selection))
+        selection->gate = GATE_RANGE;
+    fill_bits(selection);
+}
+
 bool selection_compile(const struct tree *selection, const struct tree *filter, uint32_t kinds,
                        struct arena *arena, struct complaints *complaints,
                        struct selection compiled[EVENT_KIND_COUNT])
@@ -656,6 +752,8 @@ bool selection_compile(const struct tree *selection, const struct tree *filter, 
             compiled[kind].except = except[kind];
             compiled[kind].except_count = except_count;
         }
+        if (is_good && (kinds >> kind & 1) != 0)
+            choose_gate(&compiled[kind]);
     }
     return is_good;
 }

@@ -46,7 +46,21 @@ struct test_list { /* all must hold */
     const struct test *tests;
     uint32_t count;
 };
+/* What most rules ask of an event is answered without walking through tests. */
+enum gate {
+    GATE_OPEN,   /* everything matches */
+    GATE_TESTS,  /* the tests decide */
+    GATE_CHOICE, /* one field with few values: a bit for each, filled by the tests */
+    GATE_HOUR,   /* the same of local_hour */
+    GATE_RANGE,  /* one number from `least` to `most` */
+};
+enum { GATE_ABSENT = 63 }; /* the bit of a field that is not there */
+
 struct selection {
+    enum gate gate;
+    struct field_source source; /* what the gate looks at */
+    uint64_t bits;
+    double least, most;
     const struct test_list *any; /* count 0: everything matches */
     uint32_t any_count;
     const struct test_list *except;
@@ -74,13 +88,33 @@ bool selection_compile(const struct tree *selection, const struct tree *filter, 
                        struct arena *arena, struct complaints *complaints,
                        struct selection compiled[EVENT_KIND_COUNT]);
 
+/* By the tests. */
 bool selection_decide(const struct selection *selection, const struct event *event,
                       const struct anomaly_context *context);
 static inline bool selection_matches(const struct selection *selection, const struct event *event,
                                      const struct anomaly_context *context)
 {
-    if (selection->any_count == 0 && selection->except_count == 0)
+    const char *at = (const char *)event + selection->source.offset;
+    double number;
+
+    switch (selection->gate) {
+    case GATE_OPEN:
         return true;
+    case GATE_TESTS:
+        break;
+    case GATE_CHOICE:
+        if (!event_has(event, selection->source.index))
+            return selection->bits >> GATE_ABSENT & 1;
+        return selection->bits >> (*(const int64_t *)(const void *)at & 63) & 1;
+    case GATE_HOUR:
+        return selection->bits >> (context->local_hour & 63) & 1;
+    case GATE_RANGE:
+        if (!event_has(event, selection->source.index))
+            return false;
+        number = selection->source.place == PLACE_AMOUNT ? context->reference_amount
+                                                         : *(const double *)(const void *)at;
+        return number >= selection->least && number <= selection->most;
+    }
     return selection_decide(selection, event, context);
 }
 

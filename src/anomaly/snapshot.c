@@ -9,7 +9,7 @@
 #include "anomaly/state.h"
 #include "base/hash.h"
 
-enum { SNAPSHOT_VERSION = 1 };
+enum { SNAPSHOT_VERSION = 2 };
 
 static void save_episode(const struct episode *episode, struct byte_writer *out)
 {
@@ -100,6 +100,12 @@ static bool load_episode(struct anomaly *anomaly, struct group *group, const str
 static void save_window(const struct anomaly *anomaly, const struct group *group,
                         const struct rule *rule, struct byte_writer *out)
 {
+    byte_put_u8(out, group->is_brief);
+    if (group->is_brief) {
+        brief_save(&group->brief, out);
+        return;
+    }
+    byte_put_i64(out, group->newest_ms);
     switch (rule->type) {
     case RULE_EVENT:
         break;
@@ -121,6 +127,11 @@ static void save_window(const struct anomaly *anomaly, const struct group *group
 static bool load_window(struct anomaly *anomaly, struct group *group, const struct rule *rule,
                         struct byte_reader *in)
 {
+    group->is_brief = byte_take_u8(in) != 0;
+    if (group->is_brief)
+        return rule->brief_most > 0 && brief_load(&group->brief, &anomaly->blocks, in) &&
+               group->brief.count <= rule->brief_most;
+    group->newest_ms = byte_take_i64(in);
     switch (rule->type) {
     case RULE_EVENT:
         return true;
@@ -145,7 +156,6 @@ static void save_group(const struct anomaly *anomaly, const struct group *group,
     byte_put_view(out, group_key(group));
     byte_put_u8(out, group->is_active);
     byte_put_varint(out, group->touched);
-    byte_put_i64(out, group->newest_ms);
     save_window(anomaly, group, rule, out);
     for (uint32_t at = group->episodes; at != 0; at = episode_at(anomaly, at)->next)
         count++;
@@ -177,7 +187,6 @@ static bool load_group(struct anomaly *anomaly, const struct rule *rule, struct 
     struct group *group = group_add(anomaly, rule, hash, key);
     group->is_active = byte_take_u8(in) != 0;
     group->touched = byte_take_varint(in);
-    group->newest_ms = byte_take_i64(in);
     if (!load_window(anomaly, group, rule, in))
         return false;
     uint64_t count = byte_take_count(in, 1);

@@ -3,7 +3,7 @@
 /*
  * state.h - what an anomaly keeps: for the files of anomaly/ only.
  *
- *   rule ──► group (one a rule and key) ──► window: series, steps or covers
+ *   rule ──► group (one a rule and key) ──► window: brief, series, steps or covers
  *     │                                └──► episodes, by time
  *     └────► queue of its groups, the longest inactive first
  *   lane (one a set of kinds) ──► watermark, heap of episodes by the time they are due
@@ -15,6 +15,7 @@
 #include "anomaly/rule.h"
 #include "base/bytes.h"
 #include "window/blocks.h"
+#include "window/brief.h"
 #include "window/cover.h"
 #include "window/pages.h"
 #include "window/series.h"
@@ -31,7 +32,7 @@ struct group {
     uint32_t hash;
     uint16_t rule;
     bool is_active; /* touched since it was queued */
-    uint8_t unused;
+    bool is_brief;  /* nothing satisfies, nor can yet: the window is only a list of times */
     uint32_t key_size;
     union {
         char key[KEY_INLINE_BYTES];
@@ -42,13 +43,18 @@ struct group {
     uint32_t reference; /* its own */
 
     union {
-        struct series series;
-        struct steps steps;
-    };
-    int64_t newest_ms;
-    union {
-        char lent[SERIES_LENT_BYTES];
-        struct cover_list covers;
+        struct brief brief;
+        struct {
+            union {
+                struct series series;
+                struct steps steps;
+            };
+            int64_t newest_ms;
+            union {
+                char lent[SERIES_LENT_BYTES];
+                struct cover_list covers;
+            };
+        };
     };
 };
 
@@ -151,6 +157,8 @@ struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint3
 /* Adds a new one without asking whether it is there; at the end of its rule's queue. */
 struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                         struct view key);
+/* Of the points that it has; INT64_MIN: none. */
+int64_t group_newest(const struct group *group);
 bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                 struct view key, uint32_t *reference);
 uint32_t group_hash(const struct rule *rule, struct view key);
