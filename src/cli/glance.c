@@ -29,8 +29,8 @@ void glance_text(struct view text, struct byte_writer *out)
     for (uint32_t i = 0; i < text.size;) {
         unsigned char byte = (unsigned char)text.data[i];
         uint32_t size = view_rune_size(text.data + i, text.size - i);
-        bool is_control =
-            byte < 0x20 || byte == 0x7F || (byte == 0xC2 && (unsigned char)text.data[i + 1] < 0xA0);
+        bool is_control = byte < 0x20 || byte == 0x7F ||
+                          (size == 2 && byte == 0xC2 && (unsigned char)text.data[i + 1] < 0xA0);
         if (size == 0 || is_control) {
             byte_put_u8(out, '?');
             i += size == 0 ? 1 : size;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -146,12 +147,29 @@ static void test_dead_letter(void **state)
     byte_writer_free(&out);
 }
 
+/* Reading past the end is for the sanitizer to see: the block is of exactly that size. */
+static void test_character_cut_off(void **state)
+{
+    struct byte_writer out;
+    char *text = malloc(2);
+
+    (void)state;
+    assert_non_null(text);
+    memcpy(text, "a\xC2", 2);
+    byte_writer_init(&out);
+    glance_text((struct view){text, 2}, &out);
+    byte_put_u8(&out, 0);
+    assert_string_equal(out.data, "a?");
+    byte_writer_free(&out);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_alert),          cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_recommendation), cmocka_unit_test(test_every_kind_has_a_line),
-        cmocka_unit_test(test_dead_letter),
+        cmocka_unit_test(test_dead_letter),    cmocka_unit_test(test_character_cut_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
