@@ -167,7 +167,7 @@ static enum status next_line(struct input *input, struct event *event, struct co
 
 enum status input_next(struct input *input, struct event *event, struct failure *failure)
 {
-    struct codec_reason reason;
+    struct codec_reason reason = {0};
     enum status status;
 
     arena_reset(input->arena);
@@ -178,8 +178,8 @@ enum status input_next(struct input *input, struct event *event, struct failure 
         input->number++;
     }
     if (status == STATUS_BROKEN && failure->remedy == REMEDY_SET_ASIDE)
-        failure_set(failure, REMEDY_SET_ASIDE, "%s: %s%s%s", codec_error_name(reason.error),
-                    reason.field, reason.field[0] != '\0' ? ": " : "", reason.text);
+        failure_set(failure, REMEDY_SET_ASIDE, "%s: %s", codec_error_name(reason.error),
+                    reason.text);
     /* A registry that does not answer: a file is not read again later. */
     if (status == STATUS_BROKEN && failure->remedy == REMEDY_RETRY)
         failure->remedy = REMEDY_SET_ASIDE;
