@@ -33,8 +33,11 @@ static inline bool view_is_absent(struct view view)
 /* Two absent views are equal; an absent and an empty one are not. */
 static inline bool view_is_equal(struct view a, struct view b)
 {
-    return a.size == b.size && (a.data == NULL) == (b.data == NULL) &&
-           (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    if (a.size != b.size)
+        return false;
+    if (a.data == NULL || b.data == NULL)
+        return a.data == b.data;
+    return memcmp(a.data, b.data, a.size) == 0;
 }
 
 static inline bool view_is_text(struct view view, const char *text)

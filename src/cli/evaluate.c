@@ -305,7 +305,7 @@ static int64_t find_model(struct view name)
 
 static int run_models(struct evaluate *evaluate)
 {
-    int64_t models[EVALUATE_MODELS_MAX];
+    int64_t models[EVALUATE_MODELS_MAX] = {0};
     const struct view_list *given = &evaluate->args.models;
 
     for (uint32_t i = 0; i < given->count; i++) {

@@ -51,7 +51,7 @@ static void disable_nagle(const char *address)
     if (file_max < 0 || file_max > 65536)
         file_max = 65536;
     for (int file = 0; file < file_max; file++) {
-        struct sockaddr_in name;
+        struct sockaddr_in name = {0};
         socklen_t size = sizeof name;
         int is_listening = 0, yes = 1;
         socklen_t flag_size = sizeof is_listening;
