@@ -108,10 +108,11 @@ void episode_schedule(struct anomaly *anomaly, const struct rule *rule, uint32_t
  * may well fit. */
 static double value_out(const struct rule *rule, __int128 value)
 {
+    __int128 whole = value / (int64_t)SUM_SCALE, rest = value % (int64_t)SUM_SCALE;
+
     if (rule->type != RULE_VALUE_SUM)
         return (double)value;
-    return (double)((long double)(value / (int64_t)SUM_SCALE) +
-                    (long double)(value % (int64_t)SUM_SCALE) / (long double)SUM_SCALE);
+    return (double)((long double)whole + (long double)rest / (long double)SUM_SCALE);
 }
 
 static struct view print_id(const struct episode *episode, struct arena *arena)
