@@ -247,15 +247,17 @@ static void publish(const struct rule *rule, struct view key, struct episode *ep
     outbox_add(outbox, &result);
 }
 
-/* From the rule, the group and the event that opened it. One late event may open several
- * episodes at once: they are told apart by their number among them. */
+/* From the rule, the group and the event that opened it: its id and its time, for producers
+ * that use an id again. One late event may open several episodes at once: they are told apart
+ * by their number among them. */
 static void make_id(struct episode *episode, const struct rule *rule, struct view key,
-                    struct view event_id, uint32_t number)
+                    struct view event_id, int64_t event_time_ms, uint32_t number)
 {
     for (uint64_t half = 0; half < 2; half++) {
         uint64_t hash = hash_view(rule->name, half + 1);
         hash = hash_mix(hash, hash_view(key, half + 1));
         hash = hash_mix(hash, hash_view(event_id, half + 1));
+        hash = hash_mix(hash, (uint64_t)event_time_ms);
         episode->id[half] = hash_mix(hash, number);
     }
 }
@@ -272,7 +274,7 @@ void episode_publish_event(struct anomaly *anomaly, const struct rule *rule, str
 
     memcpy(&episode.evidence[0].text, &id.data, sizeof id.data);
     episode.evidence[0].size = id.size;
-    make_id(&episode, rule, key, event->id, 0);
+    make_id(&episode, rule, key, event->id, event->event_time_ms, 0);
     anomaly->opened[rule->severity]++;
     publish(rule, key, &episode, ALERT_OPEN, (struct view){NULL, 0}, outbox);
 }
@@ -528,7 +530,7 @@ static void publish_change(struct anomaly *anomaly, struct group *group, const s
     if ((marks & MARK_SEEN) != 0)
         note_evidence(anomaly, episode, event);
     if ((marks & MARK_NEW) != 0) {
-        make_id(episode, rule, key, event->id, (*opened)++);
+        make_id(episode, rule, key, event->id, event->event_time_ms, (*opened)++);
         anomaly->opened[rule->severity]++;
         publish(rule, key, episode, ALERT_OPEN, (struct view){NULL, 0}, outbox);
         episode_schedule(anomaly, rule, reference);
