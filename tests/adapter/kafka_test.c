@@ -418,31 +418,34 @@ static void stop_copier(pid_t child)
     assert_true(WIFSIGNALED(state)); /* it did not give up before */
 }
 
-static void copy_under_kills(struct world *world, int kills)
+static void wait_for_copies(struct world *world, uint32_t wanted)
 {
-    static uint8_t seen[OFFSETS_MAX];
-    pid_t child = start_copier(world);
     uint32_t total = 0;
 
-    /* Fed while it runs, so that every life has work; killed as soon as it has shown some. */
-    for (int number = 0; number < kills; number++) {
-        uint32_t before = total;
-        send_numbers(world, (uint32_t)number * (RECORDS / (uint32_t)kills),
-                     RECORDS / (uint32_t)kills);
-        UNTIL(total > before, {
-            total = 0;
-            for (int32_t partition = 0; partition < PARTITIONS; partition++)
-                total += read_numbers(world, partition, NULL);
-        });
-        stop_copier(child);
-        child = start_copier(world);
-    }
-    uint32_t each = RECORDS / (uint32_t)kills * (uint32_t)kills;
-    UNTIL(total >= each * PARTITIONS, {
+    UNTIL(total >= wanted, {
         total = 0;
         for (int32_t partition = 0; partition < PARTITIONS; partition++)
             total += read_numbers(world, partition, NULL);
     });
+}
+
+static void copy_under_kills(struct world *world, int kills)
+{
+    static uint8_t seen[OFFSETS_MAX];
+    const uint32_t share = RECORDS / (uint32_t)kills;
+    const uint32_t each = share * (uint32_t)kills;
+    pid_t child = start_copier(world);
+
+    /* Fed while it runs, so that every life has work; killed as soon as it has shown some. One
+     * killed before it is a member would hold the next one up for another session, and so on. */
+    for (int number = 0; number < kills; number++) {
+        wait_for_copies(world, (uint32_t)number * share * PARTITIONS);
+        send_numbers(world, (uint32_t)number * share, share);
+        wait_for_copies(world, (uint32_t)number * share * PARTITIONS + 1);
+        stop_copier(child);
+        child = start_copier(world);
+    }
+    wait_for_copies(world, each * PARTITIONS);
     stop_copier(child);
     for (int32_t partition = 0; partition < PARTITIONS; partition++) {
         memset(seen, 0, sizeof seen);
@@ -464,7 +467,8 @@ static void test_killed_static_worker_is_exact(void **state)
     real_world_close(&world);
 }
 
-/* A dynamic one leaves a transaction behind that its successor must wait for. */
+/* A dynamic one leaves a membership and a transaction behind that its successor must wait for:
+ * its session, and the time of the transaction until the coordinator looks again. */
 static void test_killed_dynamic_worker_is_exact(void **state)
 {
     struct world world;
@@ -472,6 +476,7 @@ static void test_killed_dynamic_worker_is_exact(void **state)
     (void)state;
     real_world_open(&world);
     set_property(&world, "session.timeout.ms", "6000");
+    world.options.transaction_timeout_ms = 5000;
     copy_under_kills(&world, 2);
     real_world_close(&world);
 }

@@ -27,6 +27,7 @@ import uuid
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIR = os.environ.get("WEIR_BINARY", str(ROOT / "build" / "weir"))
 KAFKA = os.environ.get("WEIR_TEST_KAFKA", "")
+KAFKA_SERVICE = os.environ.get("WEIR_TEST_KAFKA_SERVICE", "kafka")
 REGISTRY = os.environ.get("WEIR_TEST_REGISTRY", "")
 POSTGRES = os.environ.get("WEIR_TEST_POSTGRES", "")
 PATIENCE = float(os.environ.get("WEIR_TEST_PATIENCE", "60"))
