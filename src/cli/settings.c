@@ -185,6 +185,59 @@ static bool is_section(struct view name)
     return false;
 }
 
+/* Whether `name` is the option or, as `stop` of `stop.grace`, a group that holds it. */
+static bool is_name_or_group(struct view option, struct view name)
+{
+    bool is_whole =
+        option.size == name.size || (option.size > name.size && option.data[name.size] == '.');
+    return is_whole && view_has_prefix(option, name);
+}
+
+/* `http.listen: X` at the top is `http: {listen: X}`: it moves to where the rooms look for it. */
+static void fold_sections(struct settings *settings, struct tree *root)
+{
+    for (struct tree **at = &root->child; *at != NULL;) {
+        struct tree *node = *at;
+        const char *dot = memchr(node->name.data, '.', node->name.size);
+        struct view section = node->name;
+        if (dot != NULL)
+            section.size = (uint32_t)(dot - node->name.data);
+        if (dot == NULL || !is_section(section)) {
+            at = &node->next;
+            continue;
+        }
+        struct tree **map = &root->child, **last;
+        while (*map != NULL && !view_is_equal((*map)->name, section))
+            map = &(*map)->next;
+        if (*map == NULL) {
+            *map = arena_alloc(settings->arena, sizeof **map);
+            **map = (struct tree){.line = node->line, .file = node->file, .name = section};
+        }
+        if ((*map)->kind == TREE_NULL)
+            (*map)->kind = TREE_MAP;
+        for (last = &(*map)->child; *last != NULL;)
+            last = &(*last)->next;
+        *at = node->next;
+        node->name.data += section.size + 1;
+        node->name.size -= section.size + 1;
+        node->next = NULL;
+        *last = node;
+    }
+}
+
+/* The full name of a setting that stands under `name` in some section; NULL: in none. */
+static const char *find_in_sections(struct settings *settings, struct view name)
+{
+    const struct option_table *const *tables = settings_tables();
+
+    for (size_t i = 0; tables[i] != NULL; i++)
+        for (size_t j = 0; tables[i]->section[0] != '\0' && j < tables[i]->count; j++)
+            if (is_name_or_group(view_of(tables[i]->options[j].name), name))
+                return arena_print(settings->arena, "%s.%.*s", tables[i]->section,
+                                   VIEW_PRINT(name));
+    return NULL;
+}
+
 static void complain_of_section(struct settings *settings, const struct tree *node)
 {
     const struct option_table *const *tables = settings_tables();
@@ -204,13 +257,9 @@ static void complain_of_section(struct settings *settings, const struct tree *no
 
 static bool is_process_option(struct view name)
 {
-    for (size_t i = 0; i < process_option_table.count; i++) {
-        struct view option = view_of(process_option_table.options[i].name);
-        bool is_group = view_has_prefix(option, name) && option.size > name.size &&
-                        option.data[name.size] == '.';
-        if (is_group || view_is_equal(name, option))
+    for (size_t i = 0; i < process_option_table.count; i++)
+        if (is_name_or_group(view_of(process_option_table.options[i].name), name))
             return true;
-    }
     return false;
 }
 
@@ -223,9 +272,16 @@ static const struct tree *pick_top_level(struct settings *settings, const struct
     *picked = (struct tree){.kind = TREE_MAP, .line = root->line, .file = root->file};
     for (const struct tree *node = root->child; node != NULL; node = node->next) {
         bool is_nested = node->kind == TREE_MAP || node->kind == TREE_LIST;
+        bool is_own = is_process_option(node->name);
+        const char *elsewhere = is_own ? NULL : find_in_sections(settings, node->name);
         if (is_section(node->name))
             continue;
-        if (is_nested && !is_process_option(node->name)) {
+        if (elsewhere != NULL) {
+            complain(&settings->complaints, node, "%.*s: unknown here; did you mean %s?",
+                     VIEW_PRINT(node->name), elsewhere);
+            continue;
+        }
+        if (is_nested && !is_own) {
             complain_of_section(settings, node);
             continue;
         }
@@ -254,10 +310,12 @@ static void find_file(const struct settings_request *request, struct settings *s
     yaml_parse_file(settings->file, settings->arena, &root, &settings->complaints);
     if (root == NULL || root->kind == TREE_NULL)
         return;
-    if (root->kind != TREE_MAP)
+    if (root->kind != TREE_MAP) {
         complain(&settings->complaints, root, "expected a map of settings (weir config --example)");
-    else
-        settings->root = root;
+        return;
+    }
+    fold_sections(settings, root);
+    settings->root = root;
 }
 
 /* ---- the parts ---- */

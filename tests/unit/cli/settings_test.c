@@ -179,6 +179,50 @@ static void test_names_are_unique(void **state)
     }
 }
 
+/* As the reference has them, with the section in front: beside the section and without it. */
+static void test_whole_names(void **state)
+{
+    struct settings_request request = {.parts = SETTINGS_ALL};
+    struct settings settings;
+
+    (void)state;
+    read_text("kafka.bootstrap.servers: a:1\n"
+              "processing:\n  commit.interval_ms: 7ms\n"
+              "processing.guarantee: at_least_once\n"
+              "kafka: {group.id: b}\n",
+              request, &settings);
+    if (settings.complaints.count > 0)
+        fail_msg("%s", settings.complaints.first->text);
+    assert_string_equal(settings.kafka.bootstrap_servers, "a:1");
+    assert_string_equal(settings.kafka.group_id, "b");
+    assert_int_equal(settings.pipeline.commit_interval_ms, 7);
+    assert_int_equal(settings.pipeline.guarantee, GUARANTEE_AT_LEAST_ONCE);
+    settings_close(&settings);
+}
+
+static void expect_complaint(const char *text, const char *expected)
+{
+    struct settings_request request = {.parts = SETTINGS_ALL};
+    struct settings settings;
+
+    read_text(text, request, &settings);
+    assert_int_equal(settings.complaints.count, 1);
+    if (strstr(settings.complaints.first->text, expected) == NULL)
+        fail_msg("%s", settings.complaints.first->text);
+    settings_close(&settings);
+}
+
+static void test_misplaced(void **state)
+{
+    (void)state;
+    expect_complaint("guarantee: at_least_once\n", ":1: guarantee: unknown here; "
+                                                   "did you mean processing.guarantee?");
+    expect_complaint("\nsnapshot: {interval_ms: 5s}\n", ":2: snapshot: unknown here; "
+                                                        "did you mean processing.snapshot?");
+    expect_complaint("http: {listen: '127.0.0.1:1'}\nhttp.listen: '127.0.0.1:2'\n", "twice");
+    expect_complaint("http: 5\nhttp.listen: '127.0.0.1:2'\n", ":1: http: expected a map");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup(test_embedded_broker, clear_environment),
         cmocka_unit_test_setup(test_memory_limits_add_up, clear_environment),
         cmocka_unit_test_setup(test_no_map, clear_environment),
+        cmocka_unit_test_setup(test_whole_names, clear_environment),
+        cmocka_unit_test_setup(test_misplaced, clear_environment),
         cmocka_unit_test_setup(test_names_are_unique, clear_environment),
     };
 
