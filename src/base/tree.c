@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DECIMAL_BYTES_MAX = 1000, DISTANCE_BYTES_MAX = 64, COMPLAINT_BYTES_MAX = 1000 };
+enum {
+    DECIMAL_BYTES_MAX = 1000,
+    EXPONENT_LIMIT = 1000000, /* beyond it every decimal of that many bytes is 0 or infinite */
+    DISTANCE_BYTES_MAX = 64,
+    COMPLAINT_BYTES_MAX = 1000,
+};
 
 struct unit {
     const char *name;
@@ -172,6 +177,26 @@ static void add_digit(struct decimal *decimal, char digit, int places)
     decimal->exponent -= places;
 }
 
+/* [+-] digits, the whole text; cut short beyond EXPONENT_LIMIT. */
+static bool read_exponent(struct view text, int64_t *exponent)
+{
+    const char *at = text.data;
+    const char *const end = text.data + text.size;
+    bool is_negative = false;
+
+    *exponent = 0;
+    if (at < end && (*at == '-' || *at == '+'))
+        is_negative = *at++ == '-';
+    if (at == end)
+        return false;
+    for (; at < end && is_digit(*at); at++)
+        if (*exponent < EXPONENT_LIMIT)
+            *exponent = *exponent * 10 + (*at - '0');
+    if (is_negative)
+        *exponent = -*exponent;
+    return at == end;
+}
+
 /* [+-] digits [. digits] [e [+-] digits]; digits on one side of the point suffice. */
 static bool take_apart(struct view text, struct decimal *decimal)
 {
@@ -195,12 +220,9 @@ static bool take_apart(struct view text, struct decimal *decimal)
     if (*at != 'e' && *at != 'E')
         return false;
     at++;
-    if (!text_int((struct view){at, (uint32_t)(end - at)}, &exponent))
+    if (!read_exponent((struct view){at, (uint32_t)(end - at)}, &exponent))
         return false;
-    if (exponent > INT32_MAX || exponent < INT32_MIN)
-        decimal->is_whole_known = false;
-    else
-        decimal->exponent += exponent;
+    decimal->exponent += exponent;
     return true;
 }
 

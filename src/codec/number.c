@@ -15,7 +15,15 @@
 
 #include "base/tree.h"
 
-enum { DIGITS_MAX = 19, FIVES_MAX = 27, EXPONENT_LIMIT = 100000, PLACES_LIMIT = 1000000 };
+/* What is counted is cut short where it is far out of range: places beyond any message, so that
+ * an exponent that was cut cannot meet as many of them and come out small. */
+enum {
+    DIGITS_MAX = 19,
+    FIVES_MAX = 27,
+    DROPPED_LIMIT = 100000,
+    EXPONENT_LIMIT = 100000000,
+    PLACES_LIMIT = 1000000000
+};
 
 static const uint64_t fives[FIVES_MAX + 1] = {
     UINT64_C(1),
@@ -97,7 +105,7 @@ static inline const char *take_digits(const char *at, const char *end, struct di
             run->digits = run->digits * 10 + digit;
             run->count++;
         } else {
-            run->dropped += run->dropped < EXPONENT_LIMIT;
+            run->dropped += run->dropped < DROPPED_LIMIT;
             run->is_exact &= digit == 0;
         }
     }
@@ -157,7 +165,7 @@ const char *number_scan(const char *at, const char *end, struct number *number)
         exponent += power;
     }
     number->digits = run.digits;
-    number->is_exact = run.is_exact && run.dropped < EXPONENT_LIMIT;
+    number->is_exact = run.is_exact && run.dropped < DROPPED_LIMIT;
     number->exponent = exponent;
     number->text = (struct view){start, (uint32_t)(at - start)};
     return at;

@@ -9,7 +9,7 @@
  *     3  TEXT      b
  *     4  SKIP_LIST item at 6
  *     5  END
- *     6  SKIP_VARINT
+ *     6  SKIP_INT
  *     7  END
  *
  * What repeats (items of a list, a record inside) is a subroutine, ended by END, and
@@ -31,10 +31,12 @@ enum step_code {
     STEP_END,
     STEP_TEXT,       /* string, bytes -> text */
     STEP_SYMBOL,     /* enum -> text */
-    STEP_INT,        /* int, long -> whole number */
+    STEP_INT,        /* int -> whole number */
+    STEP_LONG,       /* long -> whole number */
     STEP_FINE_TIME,  /* long in micros or nanos -> milliseconds */
-    STEP_INT_DOUBLE, /* int, long -> double */
-    STEP_FLOAT,      /* float -> double */
+    STEP_INT_DOUBLE, /* int -> double */
+    STEP_LONG_DOUBLE,
+    STEP_FLOAT, /* float -> double */
     STEP_DOUBLE,
     STEP_BOOL,
     STEP_CHOICE,      /* enum -> choice */
@@ -45,7 +47,8 @@ enum step_code {
     STEP_UNION,       /* jump by branch */
     STEP_JUMP,
     STEP_MISFIT, /* a branch that our type cannot take */
-    STEP_SKIP_VARINT,
+    STEP_SKIP_INT,
+    STEP_SKIP_LONG,
     STEP_SKIP_BYTES,
     STEP_SKIP_FIXED,
     STEP_SKIP_BOOL,
@@ -223,8 +226,10 @@ static void compile_skip(struct compiler *compiler, const struct schema *writer)
         emit(compiler, STEP_SKIP_BOOL, NULL);
         break;
     case SCHEMA_INT:
+        emit(compiler, STEP_SKIP_INT, NULL);
+        break;
     case SCHEMA_LONG:
-        emit(compiler, STEP_SKIP_VARINT, NULL);
+        emit(compiler, STEP_SKIP_LONG, NULL);
         break;
     case SCHEMA_FLOAT:
         emit(compiler, STEP_SKIP_FIXED, NULL)->count = 4;
@@ -393,6 +398,8 @@ static bool can_read(const struct schema *writer, const struct layout_field *fie
 static void compile_number(struct compiler *compiler, const struct schema *writer,
                            const struct layout_field *field)
 {
+    const bool is_short = writer->kind == SCHEMA_INT;
+
     switch (writer->kind) {
     case SCHEMA_FLOAT:
         emit(compiler, STEP_FLOAT, field);
@@ -404,11 +411,11 @@ static void compile_number(struct compiler *compiler, const struct schema *write
         break;
     }
     if (field->type == FIELD_DOUBLE)
-        emit(compiler, STEP_INT_DOUBLE, field);
+        emit(compiler, is_short ? STEP_INT_DOUBLE : STEP_LONG_DOUBLE, field);
     else if (field->type == FIELD_TIME && writer->per_ms > 1)
         emit(compiler, STEP_FINE_TIME, field)->per_ms = writer->per_ms;
     else
-        emit(compiler, STEP_INT, field);
+        emit(compiler, is_short ? STEP_INT : STEP_LONG, field);
 }
 
 static void compile_plain(struct compiler *compiler, const struct schema *writer,
@@ -676,6 +683,17 @@ __attribute__((always_inline)) static inline const char *take_long(const char *a
     return at;
 }
 
+/* An int and a long are written alike: the bytes of an int can say more than an int holds. */
+static inline bool is_int(int64_t value)
+{
+    return value >= INT32_MIN && value <= INT32_MAX;
+}
+
+static const char *fail_int(struct machine *machine, const struct step *step, const char *at)
+{
+    return fail(machine, step, at, "expected a whole number of 32 bits");
+}
+
 /* A length and its bytes. */
 static inline const char *take_bytes(const char *at, const char *end, struct view *bytes)
 {
@@ -727,6 +745,8 @@ static inline const char *read_int(struct machine *machine, const struct step *s
 
     if (next == NULL)
         return fail(machine, step, at, "expected a whole number");
+    if (step->code == STEP_INT && !is_int(value))
+        return fail_int(machine, step, at);
     if (step->code == STEP_FINE_TIME)
         value = value / step->per_ms - (value % step->per_ms < 0);
     if (value < step->field->int_min || value > step->field->int_max)
@@ -774,6 +794,8 @@ static inline const char *read_double(struct machine *machine, const struct step
         next = take_float(at, machine->end, &value);
     } else {
         next = take_long(at, machine->end, &whole);
+        if (next != NULL && step->code == STEP_INT_DOUBLE && !is_int(whole))
+            return fail_int(machine, step, at);
         value = (double)whole;
     }
     if (next == NULL)
@@ -1027,9 +1049,12 @@ static const char *run_skip(struct machine *machine, const struct step *step, co
     bool truth;
 
     switch ((enum step_code)step->code) {
-    case STEP_SKIP_VARINT:
+    case STEP_SKIP_INT:
+    case STEP_SKIP_LONG:
         next = take_long(at, end, &number);
-        return next != NULL ? next : fail(machine, step, at, "expected a whole number");
+        if (next == NULL)
+            return fail(machine, step, at, "expected a whole number");
+        return step->code == STEP_SKIP_LONG || is_int(number) ? next : fail_int(machine, step, at);
     case STEP_SKIP_BYTES:
         next = take_bytes(at, end, &bytes);
         return next != NULL ? next : fail(machine, step, at, "expected a text inside the message");
@@ -1057,8 +1082,7 @@ static const char *run_skip(struct machine *machine, const struct step *step, co
 static const char *run(struct machine *machine, uint32_t from, const char *at, char *record,
                        uint64_t *present)
 {
-    const struct step *const steps = machine->steps;
-    const struct step *step = &steps[from];
+    const struct step *const steps = machine->steps, *step = &steps[from];
     uint64_t given = 0;
     int64_t branch;
 
@@ -1087,10 +1111,12 @@ static const char *run(struct machine *machine, uint32_t from, const char *at, c
             at = read_symbol(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_INT:
+        case STEP_LONG:
         case STEP_FINE_TIME:
             at = read_int(machine, step, at, (void *)(record + step->offset));
             break;
         case STEP_INT_DOUBLE:
+        case STEP_LONG_DOUBLE:
         case STEP_FLOAT:
         case STEP_DOUBLE:
             at = read_double(machine, step, at, (void *)(record + step->offset));
@@ -1110,7 +1136,8 @@ static const char *run(struct machine *machine, uint32_t from, const char *at, c
             at = run_inner(machine, step, at, record + step->offset);
             break;
         case STEP_MISFIT:
-        case STEP_SKIP_VARINT:
+        case STEP_SKIP_INT:
+        case STEP_SKIP_LONG:
         case STEP_SKIP_BYTES:
         case STEP_SKIP_FIXED:
         case STEP_SKIP_BOOL:

@@ -200,6 +200,8 @@ static void test_doubles(void **state)
     assert_double("2.2250738585072011e-308", 2.2250738585072011e-308);
     assert_double("5e-324", 5e-324);
     assert_double("1e-400", 0);
+    assert_double("-7e-4999999999999999999999999", -0.0);
+    assert_double("0e99999999999999999999", 0);
     assert_double("0.000000000000000000000000000000000000000000000000001e51", 1);
     for (size_t index = 0; index < sizeof bad / sizeof bad[0]; index++)
         assert_false(text_double(view_of(bad[index]), &value));

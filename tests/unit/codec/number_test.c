@@ -73,8 +73,8 @@ static void test_halves_round_to_even(void **state)
         "1.00000000000000011102230246251565404236316680908203126",
         "0.500000000000000166533453693773481063544750213623046875",
         "179769313486231570814527423731704356798070e267",
-        "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649"
-        "01759775871",
+        ("179769313486231580793728971405303415079934132710037826936173778980444968292764750946649"
+         "01759775871"),
         "5e-324",
         "2.4703282292062327208e-324",
         "2.4703282292062328e-324",
@@ -92,6 +92,9 @@ static void test_halves_round_to_even(void **state)
         "0e400",
         "-0",
         "-0.0e-99",
+        "-7e-4999999999999999999999999",
+        "7e4999999999999999999999999",
+        "0e4999999999999999999999999",
     };
 
     (void)state;
@@ -127,6 +130,28 @@ static void test_what_is_no_number(void **state)
             fail_msg("%s", cases[i].text);
         free(exact);
     }
+}
+
+/* As many places as an exponent cut short would take back. */
+static void test_a_huge_exponent_meets_many_places(void **state)
+{
+    static const char *const exponents[] = {"e1000000", "e1000000000", "e10000000000"};
+    enum { PLACES = 100000 };
+    char *text = malloc(PLACES + 32);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof exponents / sizeof exponents[0]; i++) {
+        struct number number;
+        int64_t whole = 5;
+        memset(text, '0', PLACES + 2);
+        text[1] = '.';
+        strcpy(text + PLACES + 1, "1");
+        strcat(text + PLACES + 2, exponents[i]);
+        const char *const end = text + strlen(text);
+        assert_ptr_equal(number_scan(text, end, &number), end);
+        assert_int_equal(number_int(&number, &whole), NUMBER_TOO_LARGE);
+    }
+    free(text);
 }
 
 static void test_integers_at_the_edges(void **state)
@@ -196,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_doubles_are_the_nearest),
         cmocka_unit_test(test_halves_round_to_even),
         cmocka_unit_test(test_what_is_no_number),
+        cmocka_unit_test(test_a_huge_exponent_meets_many_places),
         cmocka_unit_test(test_integers_at_the_edges),
         cmocka_unit_test(test_short_numbers),
     };
