@@ -6,9 +6,10 @@
  *   auth.jsonl.gz    head ─┼─► least event time ─► engine_apply ─► results ─► stdout
  *   api.avro.zst     head ─┘
  *
- * A file is taken in its own order: an event too far behind those before it in the same
- * file is late, as it would be in Kafka. There are no ticks, since nobody waits here:
- * event time alone decides, and no event is from the future. Only batch jobs of
+ * Each file is sorted on the way, as far as the memory for it reaches. With --arrival it is
+ * taken in its own order: an event too far behind those before it in the same file is late,
+ * as it would be in Kafka. There are no ticks, since nobody waits here: event time alone
+ * decides, and no event is from the future. Only batch jobs of
  * recommendations are done in ticks; where there are requests, event time ticks once a
  * second. A topic whose file has ended is retired, so that rules over several topics go on
  * with the others.
@@ -25,6 +26,7 @@
 #include "cli/cli.h"
 #include "cli/input.h"
 #include "cli/settings.h"
+#include "cli/sorter.h"
 #include "cli/yaml.h"
 #include "event/topic.h"
 
@@ -32,7 +34,8 @@ enum {
     INPUTS_MAX = 64,
     PARTITION = 0,
     OUTPUT_BYTES = 1 << 16,
-    REPORTS_MAX = 100, /* bad lines of one file that are told one by one */
+    REPORTS_MAX = 100,      /* bad lines of one file that are told one by one */
+    SORT_BYTES = 256 << 20, /* for all files together */
     TICK_MS = 1000,
     LAST_TICKS_MAX = 100000, /* for batch work at the end of the input */
 };
@@ -107,6 +110,9 @@ static const struct arg_table table = {
     .examples = "  weir replay --input orders=orders.jsonl.gz --rules my-rules.yaml\n"
                 "  weir replay --input orders=- --input auth-events=auth.avro < orders.jsonl",
     .notes = "Files hold one JSON object a line, or are Avro containers; plain, .gz or .zst.\n"
+             "Events are taken by event time, whatever the order of a file: up to 256 MB of them\n"
+             "are read ahead, and one that stands farther from its place may come late. With\n"
+             "--arrival nothing is read ahead.\n"
              "A line that is no event is told on standard error and counted; the run goes on.\n"
              "Exit code 1: a file could not be opened, or not be read to its end, or not one of\n"
              "its lines was an event.",
@@ -114,10 +120,12 @@ static const struct arg_table table = {
 
 struct source {
     struct input *input;
+    struct sorter *sorter; /* NULL with --arrival */
     const char *topic;
     enum event_kind kind;
     struct event head;
     bool has_head;
+    bool is_at_end;
     bool is_damaged; /* could not be read to its end */
     uint64_t good, bad;
 };
@@ -151,26 +159,45 @@ static void report(struct source *source, const char *text)
                 input_unit(source->input));
 }
 
-/* The next good event of the source becomes its head. */
-static void advance(struct source *source)
+/* The next good event of the file; false at its end. */
+static bool read_event(struct source *source, struct event *event)
 {
     struct failure failure;
     enum status status;
 
     for (;;) {
-        status = input_next(source->input, &source->head, &failure);
+        status = input_next(source->input, event, &failure);
         if (status != STATUS_BROKEN || failure.remedy != REMEDY_SET_ASIDE)
             break;
         source->bad++;
         report(source, failure.text);
     }
-    source->has_head = status == STATUS_OK;
-    source->good += source->has_head ? 1 : 0;
+    source->is_at_end = status != STATUS_OK;
+    source->good += status == STATUS_OK;
     if (status == STATUS_BROKEN) {
         source->is_damaged = true;
         fprintf(stderr, "%s: after %s %" PRIu64 ": %s\n", input_path(source->input),
                 input_unit(source->input), input_number(source->input), failure.text);
     }
+    return status == STATUS_OK;
+}
+
+/* The next event of the source becomes its head. */
+static void advance(struct source *source)
+{
+    struct sorter *sorter = source->sorter;
+    struct event event;
+
+    if (sorter == NULL) {
+        source->has_head = read_event(source, &source->head);
+        return;
+    }
+    while (!source->is_at_end && (sorter_is_empty(sorter) || !sorter_is_full(sorter)))
+        if (read_event(source, &event))
+            sorter_put(sorter, &event);
+    source->has_head = !sorter_is_empty(sorter);
+    if (source->has_head)
+        source->head = *sorter_take(sorter);
 }
 
 static struct source *least_time(struct replay *replay)
@@ -441,6 +468,9 @@ static int set_up(struct replay *replay)
         return args_refuse(&table, "--input: at least one TOPIC=FILE");
     for (uint32_t i = 0; i < given->inputs.count && code == CODE_DONE; i++)
         code = open_source(replay, given->inputs.at[i]);
+    for (uint32_t i = 0; i < replay->source_count && !given->is_arrival; i++)
+        replay->sources[i].sorter =
+            sorter_create(replay->sources[i].kind, SORT_BYTES / replay->source_count);
     replay->engine = engine_open(replay->settings.engine_config, PARTITION);
     replay->outbox = outbox_create();
     return code;
@@ -448,8 +478,10 @@ static int set_up(struct replay *replay)
 
 static void tear_down(struct replay *replay)
 {
-    for (uint32_t i = 0; i < replay->source_count; i++)
+    for (uint32_t i = 0; i < replay->source_count; i++) {
+        sorter_destroy(replay->sources[i].sorter);
         input_close(replay->sources[i].input);
+    }
     engine_close(replay->engine);
     outbox_destroy(replay->outbox);
     codec_destroy(replay->codec);

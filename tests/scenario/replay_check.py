@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs `weir replay` over the recorded events of $WEIR_DATA and compares the final alert
-episodes with the expected ones beside them, field by field: in the order of the file, and
-shuffled inside the lateness in several ways.
+episodes with the expected ones beside them, field by field: in the order of the file,
+shuffled from end to end, and in arrival order shuffled inside the lateness in several ways.
 
 usage: replay_check.py WEIR [NAME...]     NAME: auth-openssh, ...; all when none is given
 """
@@ -52,6 +52,12 @@ def differences(found, expected):
     return wrong
 
 
+def shuffled_wholly(lines):
+    result = list(lines)
+    random.Random(9).shuffle(result)
+    return result
+
+
 def shuffled(lines, seed):
     """Displaced by at most the lateness: no event comes after one that is newer by more."""
     chance = random.Random(seed)
@@ -88,16 +94,18 @@ def check(weir, data, name, scratch):
     path = os.path.join(data, document["file"])
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read().splitlines()
-    orders = [("as it stands", None), ("reversed", reversed_blocks(lines))]
-    orders += [(f"shuffled with seed {seed}", shuffled(lines, seed)) for seed in range(1, 5)]
+    arrival = ["--arrival"]
+    orders = [("as it stands", None, []), ("in any order", shuffled_wholly(lines), []),
+              ("reversed", reversed_blocks(lines), arrival)]
+    orders += [(f"shuffled with seed {seed}", shuffled(lines, seed), arrival)
+               for seed in range(1, 5)]
     failed = 0
-    for what, order in orders:
-        arguments, source = [], path
+    for what, order, arguments in orders:
+        source = path
         if order is not None:
             source = os.path.join(scratch, name + ".jsonl")
             with open(source, "w", encoding="utf-8") as file:
                 file.write("\n".join(order) + "\n")
-            arguments = ["--arrival"]
         output, errors = run(weir, document["kind"], source, arguments)
         wrong = differences(final_episodes(output, document["rules"]), document["rules"])
         if ", late 0," not in errors:
