@@ -57,6 +57,8 @@ static void leave_ring(struct store *store, struct market *market)
 {
     struct market *before = market;
 
+    if (market->busy_next == NULL)
+        return; /* a loaded state was found damaged before the ring was closed */
     while (before->busy_next != market)
         before = before->busy_next;
     if (before == market) {

@@ -307,6 +307,15 @@ static float take_float(struct byte_reader *in)
     return value;
 }
 
+/* Of a tenant or a product: never empty. */
+static struct view take_id(struct byte_reader *in)
+{
+    struct view id = byte_take_view(in);
+
+    in->broken |= id.size == 0;
+    return id;
+}
+
 static void save_summary(const struct summary *summary, struct byte_writer *out)
 {
     byte_put_view(out, summary->tenant_id);
@@ -335,19 +344,18 @@ void shared_save(const struct shared *shared, struct byte_writer *out)
 static void load_summary(struct shared *shared, struct store *store, struct byte_reader *in)
 {
     struct popular_item items[SHARED_PRODUCTS_MAX];
-    struct view tenant_id = byte_take_view(in);
+    struct view tenant_id = take_id(in);
     int64_t time_ms = byte_take_svarint(in);
     uint64_t count = byte_take_count(in, 5);
 
-    if (in->broken || view_is_absent(tenant_id) || count == 0 || count > SHARED_PRODUCTS_MAX ||
+    if (in->broken || count == 0 || count > SHARED_PRODUCTS_MAX ||
         find(shared, tenant_id) < shared->summary_count) {
         in->broken = true;
         return;
     }
     for (uint64_t i = 0; i < count; i++) {
-        items[i].product_id = byte_take_view(in);
+        items[i].product_id = take_id(in);
         items[i].count = (double)take_float(in);
-        in->broken |= view_is_absent(items[i].product_id);
     }
     if (!in->broken)
         add(shared, store, tenant_id, time_ms, items, (uint32_t)count);
@@ -364,8 +372,7 @@ void shared_load(struct shared *shared, struct store *store, struct byte_reader 
     uint64_t product_count = byte_take_count(in, 6);
     in->broken |= product_count > SHARED_PRODUCTS_MAX;
     for (uint64_t i = 0; i < product_count && !in->broken; i++) {
-        struct view id = byte_take_view(in);
-        in->broken |= view_is_absent(id);
+        struct view id = take_id(in);
         shared->products[shared->product_count++] = (struct shared_product){id, take_float(in)};
     }
     if (in->broken)
