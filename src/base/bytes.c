@@ -82,6 +82,14 @@ void byte_put_i64(struct byte_writer *writer, int64_t value)
     byte_put_u64(writer, (uint64_t)value);
 }
 
+void byte_put_float(struct byte_writer *writer, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    byte_put_u32(writer, bits);
+}
+
 void byte_put_double(struct byte_writer *writer, double value)
 {
     uint64_t bits;
@@ -285,6 +293,15 @@ int64_t byte_take_i64(struct byte_reader *reader)
     return (int64_t)byte_take_u64(reader);
 }
 
+float byte_take_float(struct byte_reader *reader)
+{
+    uint32_t bits = byte_take_u32(reader);
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 double byte_take_double(struct byte_reader *reader)
 {
     uint64_t bits = byte_take_u64(reader);
@@ -310,6 +327,17 @@ uint64_t byte_take_varint(struct byte_reader *reader)
     }
     break_off(reader);
     return 0;
+}
+
+uint32_t byte_take_upto(struct byte_reader *reader, uint32_t most)
+{
+    uint64_t value = byte_take_varint(reader);
+
+    if (value > most) {
+        break_off(reader);
+        return 0;
+    }
+    return (uint32_t)value;
 }
 
 int64_t byte_take_svarint(struct byte_reader *reader)

@@ -40,6 +40,7 @@ void byte_put_u16(struct byte_writer *writer, uint16_t value);
 void byte_put_u32(struct byte_writer *writer, uint32_t value);
 void byte_put_u64(struct byte_writer *writer, uint64_t value);
 void byte_put_i64(struct byte_writer *writer, int64_t value);
+void byte_put_float(struct byte_writer *writer, float value);
 void byte_put_double(struct byte_writer *writer, double value);
 void byte_put_varint(struct byte_writer *writer, uint64_t value);
 void byte_put_svarint(struct byte_writer *writer, int64_t value);
@@ -79,8 +80,11 @@ uint16_t byte_take_u16(struct byte_reader *reader);
 uint32_t byte_take_u32(struct byte_reader *reader);
 uint64_t byte_take_u64(struct byte_reader *reader);
 int64_t byte_take_i64(struct byte_reader *reader);
+float byte_take_float(struct byte_reader *reader);
 double byte_take_double(struct byte_reader *reader);
 uint64_t byte_take_varint(struct byte_reader *reader);
+/* A varint of at most `most`: broken when it is more. */
+uint32_t byte_take_upto(struct byte_reader *reader, uint32_t most);
 int64_t byte_take_svarint(struct byte_reader *reader);
 /* Borrowed from the bytes read. */
 struct view byte_take_view(struct byte_reader *reader);

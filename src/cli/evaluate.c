@@ -278,6 +278,7 @@ static void run_model(struct evaluate *evaluate, struct score *score, int64_t mo
     options.model = model;
     options.summary_ms = 0;
     options.bytes_max = SIZE_MAX;
+    options.tenant_bytes_max = INT64_MAX;
     struct recommend *recommend = recommend_open(&options);
     score->list_ns = calloc(2 * (size_t)stream->evaluated_count, sizeof *score->list_ns);
     assert(score->list_ns != NULL);

@@ -84,25 +84,44 @@ void customer_touch(struct store *store, uint32_t reference)
     link_newest(store, customer->market, reference);
 }
 
+/* ---- memory ---- */
+
+/* On the account of the customer's market, and of all customers. */
+static void *take_run(struct store *store, struct customer *customer, size_t bytes)
+{
+    store->customer_bytes += blocks_round(bytes);
+    return market_take(store, customer->market, bytes);
+}
+
+static void give_run(struct store *store, struct customer *customer, void *run, size_t bytes)
+{
+    if (run == NULL)
+        return;
+    store->customer_bytes -= blocks_round(bytes);
+    market_give(store, customer->market, run, bytes);
+}
+
 /* ---- life ---- */
 
 uint32_t customer_create(struct store *store, struct market *market, struct view id)
 {
     uint32_t reference = slab_take(&store->customers);
     struct customer *customer = customer_at(store, reference);
-    char *text = market_take(store, market, (size_t)id.size + 1);
 
+    customer->market = market;
+    char *text = take_run(store, customer, (size_t)id.size + 1);
     memcpy(text, id.data, id.size);
     text[id.size] = '\0';
     customer->id = (struct view){text, id.size};
-    customer->market = market;
     customer->hash = hash_customer(market, id);
     customer->last_ms = customer->session_ms = INT64_MIN;
     table_put(&store->customer_table, customer->hash, reference);
     link_newest(store, market, reference);
     market->customer_count++;
+    store->customer_count++;
     market->bytes += store->customers.item_bytes;
     store->bytes += store->customers.item_bytes;
+    store->customer_bytes += store->customers.item_bytes;
     return reference;
 }
 
@@ -113,28 +132,17 @@ void customer_destroy(struct store *store, uint32_t reference)
 
     table_remove(&store->customer_table, customer->hash, reference);
     unlink_customer(store, reference);
-    market->pairs -= customer->habit_count;
-    market_give(store, market, customer->habits, customer->habit_capacity * sizeof(struct habit));
-    market_give(store, market, customer->basket, customer->basket_capacity * sizeof(uint32_t));
-    market_give(store, market, (void *)(uintptr_t)customer->id.data, (size_t)customer->id.size + 1);
+    store->pair_count -= customer->habit_count;
+    give_run(store, customer, customer->habits, customer->habit_capacity * sizeof(struct habit));
+    give_run(store, customer, customer->basket, customer->basket_capacity * sizeof(uint32_t));
+    give_run(store, customer, (void *)(uintptr_t)customer->id.data, (size_t)customer->id.size + 1);
     memset(customer, 0, sizeof *customer);
     slab_give(&store->customers, reference);
     market->customer_count--;
+    store->customer_count--;
     market->bytes -= store->customers.item_bytes;
     store->bytes -= store->customers.item_bytes;
-}
-
-static size_t bytes_of_run(size_t bytes)
-{
-    return bytes > 0 ? blocks_round(bytes) : 0;
-}
-
-size_t customer_bytes(const struct store *store, const struct customer *customer)
-{
-    return store->customers.item_bytes +
-           bytes_of_run(customer->habit_capacity * sizeof(struct habit)) +
-           bytes_of_run(customer->basket_capacity * sizeof(uint32_t)) +
-           bytes_of_run((size_t)customer->id.size + 1);
+    store->customer_bytes -= store->customers.item_bytes;
 }
 
 /* ---- habits ---- */
@@ -149,11 +157,10 @@ void customer_reserve(struct store *store, struct customer *customer, uint32_t h
     if (capacity == customer->habit_capacity)
         return;
     if (capacity > 0)
-        habits = market_take(store, customer->market, capacity * sizeof(struct habit));
+        habits = take_run(store, customer, capacity * sizeof(struct habit));
     if (customer->habit_count > 0)
         memcpy(habits, customer->habits, customer->habit_count * sizeof(struct habit));
-    market_give(store, customer->market, customer->habits,
-                customer->habit_capacity * sizeof(struct habit));
+    give_run(store, customer, customer->habits, customer->habit_capacity * sizeof(struct habit));
     customer->habits = habits;
     customer->habit_capacity = capacity;
 }
@@ -181,7 +188,7 @@ static void drop_weakest(struct store *store, struct customer *customer)
         ties -= weight == limit;
         customer->habits[kept++] = *habit;
     }
-    customer->market->pairs -= count - kept;
+    store->pair_count -= count - kept;
     customer->habit_count = kept;
     customer_reserve(store, customer, kept);
 }
@@ -193,7 +200,7 @@ struct habit *customer_add_habit(struct store *store, struct customer *customer,
     if (customer->habit_count == customer->habit_capacity)
         customer_reserve(store, customer, customer->habit_count + 1);
     struct habit *habit = &customer->habits[customer->habit_count++];
-    customer->market->pairs++;
+    store->pair_count++;
     *habit = (struct habit){.product = product, .last_basket = customer->orders};
     return habit;
 }
@@ -206,11 +213,10 @@ void customer_set_basket(struct store *store, struct customer *customer, const u
         count > 0 ? (uint32_t)(blocks_round(count * sizeof(uint32_t)) / sizeof(uint32_t)) : 0;
 
     if (capacity != customer->basket_capacity) {
-        market_give(store, customer->market, customer->basket,
-                    customer->basket_capacity * sizeof(uint32_t));
+        give_run(store, customer, customer->basket, customer->basket_capacity * sizeof(uint32_t));
         customer->basket = NULL;
         if (capacity > 0)
-            customer->basket = market_take(store, customer->market, capacity * sizeof(uint32_t));
+            customer->basket = take_run(store, customer, capacity * sizeof(uint32_t));
         customer->basket_capacity = capacity;
     }
     if (count > 0)
@@ -238,7 +244,7 @@ void customer_renumber(struct store *store, struct customer *customer, const uin
         if (habit.product != 0)
             customer->habits[kept++] = habit;
     }
-    customer->market->pairs -= customer->habit_count - kept;
+    store->pair_count -= customer->habit_count - kept;
     customer->habit_count = kept;
     customer_reserve(store, customer, kept);
     renumber_basket(store, customer, numbers);

@@ -139,6 +139,7 @@ static void add_job(struct store *store, struct market *market, struct job *job)
     *last = job;
     market->job_count++;
     store->job_count++;
+    store->processing_count += job->is_processing;
     store->is_job_busy = true;
     join_ring(store, market);
 }
@@ -153,6 +154,7 @@ static void remove_job(struct store *store, struct market *market, struct job *j
     market_give(store, market, job, job->bytes);
     market->job_count--;
     store->job_count--;
+    store->processing_count -= job->is_processing;
     if (market->job_count == 0)
         leave_ring(store, market);
 }
@@ -194,6 +196,7 @@ void job_submit(struct recommend *recommend, const struct event *event, bool is_
     job->submitted_ms = event->event_time_ms;
     recommend->totals.jobs_submitted++;
     add_job(store, market, job);
+    store_trim(store, market, 0);
     if (market->job_count <= (uint32_t)store->options.jobs_max) {
         publish(market, job, JOB_PENDING, 0, NULL, outbox);
         return;
@@ -314,6 +317,7 @@ static void end_attempt(struct recommend *recommend, struct market *market, stru
     bool has_served = job->processed > 0 || job->total == 0;
 
     job->is_processing = false;
+    recommend->store.processing_count--;
     if (job->waiting_failed > 0 &&
         job->attempts < (uint32_t)recommend->store.options.job_attempts_max) {
         job->waiting_count = job->waiting_failed;
@@ -352,6 +356,7 @@ static uint32_t take_turn(struct recommend *recommend, struct market *market, in
         return 0;
     if (!job->is_processing) {
         job->is_processing = true;
+        recommend->store.processing_count++;
         job->attempts++;
         publish(market, job, JOB_PROCESSING, 0, NULL, outbox);
     }

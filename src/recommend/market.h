@@ -141,7 +141,6 @@ struct market {
     struct market *busy_next; /* NULL: no job */
 
     struct market_totals totals;
-    uint64_t pairs;
     int64_t summary_ms; /* of the last summary; tick time */
     bool has_news;      /* since then */
     bool is_sharing;    /* as of its last order */
@@ -169,7 +168,11 @@ struct store {
     uint32_t job_count;        /* of all */
     uint64_t sequence;         /* events applied */
     uint64_t customers_evicted, products_evicted, markets_evicted;
-    size_t bytes; /* of all markets */
+    /* Of all markets, counted as they change. */
+    uint64_t product_count, customer_count, pair_count, neighbour_count;
+    uint32_t processing_count; /* jobs */
+    size_t customer_bytes;     /* of customers with all that they point to */
+    size_t bytes;
 };
 
 void store_open(struct store *store, const struct recommend_options *options);
@@ -225,17 +228,16 @@ static inline struct customer *customer_at(const struct store *store, uint32_t r
 {
     return slab_at(&store->customers, reference);
 }
-/* With all that it points to. */
-size_t customer_bytes(const struct store *store, const struct customer *customer);
 /* Adds a habit of that product; the weakest go first when the history is full, so pointers
  * to habits are void. */
 struct habit *customer_add_habit(struct store *store, struct customer *customer, uint32_t product);
 
-/* Until the store is within its budget: of the market that holds the most, the least
- * recently active customers go; a market without customers loses products; when the
- * largest is small, the least recently active market goes. `keep` is not destroyed, nor
- * its customer `keep_customer`. */
-void store_trim(struct store *store, const struct market *keep, uint32_t keep_customer);
+/* Until `grown` (NULL: none), which has just learnt something, is within the bound of a
+ * tenant, its least recently active customers go; a market without customers loses products.
+ * Then until the store is within its budget, the market that holds the most loses likewise;
+ * when the largest is small, the least recently active market goes. `grown` is not
+ * destroyed, nor its customer `keep_customer`. */
+void store_trim(struct store *store, struct market *grown, uint32_t keep_customer);
 
 /* Capacities follow from counts alone, so that a loaded state takes the same memory. */
 void customer_reserve(struct store *store, struct customer *customer, uint32_t habit_count);

@@ -48,6 +48,15 @@ void model_prepare(const struct model_kind *kind, const void *model, struct rank
         ranking_add_features(ranking);
 }
 
+void model_score_extra(const void *model, struct ranking *ranking, bool is_fresh_only)
+{
+    (void)model, (void)is_fresh_only;
+    for (uint32_t i = 0; i < ranking->count; i++) {
+        const struct facts *facts = &ranking->facts[i];
+        ranking->scores[i] = facts->extra + .001f * facts->part_14;
+    }
+}
+
 enum { MARKETS_A_TICK = 64 };
 
 /* Markets take turns; one slice a tick. */

@@ -73,6 +73,10 @@ const struct model_kind *model_find(struct view name);
 /* Between ranking_begin and ranking_end: candidates with all that the kind needs. */
 void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking);
 
+/* A `score` for models that say all they know in SIGNAL_EXTRA: what is popular stands first
+ * among equals. */
+void model_score_extra(const void *model, struct ranking *ranking, bool is_fresh_only);
+
 /* Models' work between events. */
 void model_tick(struct store *store, int64_t now_ms);
 

@@ -353,15 +353,6 @@ static void suggest(const void *model, struct ranking *ranking)
                 ease->sums[slot];
 }
 
-static void score(const void *model, struct ranking *ranking, bool is_fresh_only)
-{
-    (void)model, (void)is_fresh_only;
-    for (uint32_t i = 0; i < ranking->count; i++) {
-        const struct facts *facts = &ranking->facts[i];
-        ranking->scores[i] = facts->extra + .001f * facts->part_14;
-    }
-}
-
 /* ---- renumbering, saving ---- */
 
 static void renumber(void *model, const uint32_t *numbers, uint32_t count)
@@ -410,14 +401,6 @@ static void save(const void *model, struct byte_writer *out)
     save_square(ease, ease->weights, ease->solved, out);
 }
 
-static uint32_t take_upto(struct byte_reader *in, uint64_t most)
-{
-    uint64_t value = byte_take_varint(in);
-
-    in->broken |= value > most;
-    return in->broken ? 0 : (uint32_t)value;
-}
-
 static void load_square(const struct ease *ease, float *matrix, uint32_t count,
                         struct byte_reader *in)
 {
@@ -432,7 +415,7 @@ static void load_square(const struct ease *ease, float *matrix, uint32_t count,
 static void load_products(struct ease *ease, struct byte_reader *in)
 {
     for (uint32_t slot = 0; slot < ease->slot_count; slot++) {
-        uint32_t number = take_upto(in, ease->market->product_count);
+        uint32_t number = byte_take_upto(in, ease->market->product_count);
         in->broken |= number >= ease->capacity && number != 0;
         if (in->broken)
             return;
@@ -441,14 +424,14 @@ static void load_products(struct ease *ease, struct byte_reader *in)
             ease->slot_of[number] = (uint16_t)(slot + 1);
     }
     for (uint32_t slot = 0; slot < ease->solved; slot++)
-        ease->solved_products[slot] = take_upto(in, ease->market->product_count);
+        ease->solved_products[slot] = byte_take_upto(in, ease->market->product_count);
 }
 
 static void load(void *model, struct store *store, struct market *market, struct byte_reader *in)
 {
     struct ease *ease = model;
-    uint32_t capacity = take_upto(in, market->product_capacity);
-    uint32_t side = take_upto(in, SLOTS_MAX);
+    uint32_t capacity = byte_take_upto(in, market->product_capacity);
+    uint32_t side = byte_take_upto(in, SLOTS_MAX);
 
     (void)store;
     while (ease->side < side)
@@ -456,10 +439,10 @@ static void load(void *model, struct store *store, struct market *market, struct
     in->broken |= ease->side != side;
     if (capacity > 0)
         resize(ease, capacity);
-    ease->slot_count = take_upto(in, side);
-    ease->solved = take_upto(in, ease->slot_count);
-    ease->solving = take_upto(in, ease->slot_count);
-    ease->pivot = take_upto(in, ease->slot_count);
+    ease->slot_count = byte_take_upto(in, side);
+    ease->solved = byte_take_upto(in, ease->slot_count);
+    ease->solving = byte_take_upto(in, ease->slot_count);
+    ease->pivot = byte_take_upto(in, ease->slot_count);
     ease->lessons = byte_take_varint(in);
     ease->lessons_solved = byte_take_varint(in);
     load_products(ease, in);
@@ -476,7 +459,7 @@ const struct model_kind model_ease = {
     .open = open_model,
     .close = close_model,
     .suggest = suggest,
-    .score = score,
+    .score = model_score_extra,
     .learn = learn,
     .renumber = renumber,
     .tick = tick,

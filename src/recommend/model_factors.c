@@ -203,15 +203,6 @@ static void suggest(const void *model, struct ranking *ranking)
     }
 }
 
-static void score(const void *model, struct ranking *ranking, bool is_fresh_only)
-{
-    (void)model, (void)is_fresh_only;
-    for (uint32_t i = 0; i < ranking->count; i++) {
-        const struct facts *facts = &ranking->facts[i];
-        ranking->scores[i] = facts->extra + .001f * facts->part_14;
-    }
-}
-
 /* ---- renumbering, saving ---- */
 
 static void renumber(void *model, const uint32_t *numbers, uint32_t count)
@@ -268,7 +259,7 @@ const struct model_kind model_factors = {
     .open = open_model,
     .close = close_model,
     .suggest = suggest,
-    .score = score,
+    .score = model_score_extra,
     .learn = learn,
     .renumber = renumber,
     .save = save,

@@ -264,17 +264,9 @@ static void save(const void *model, struct byte_writer *out)
     }
 }
 
-static uint32_t take_below(struct byte_reader *in, uint64_t bound)
-{
-    uint64_t value = byte_take_varint(in);
-
-    in->broken |= value >= bound;
-    return in->broken ? 0 : (uint32_t)value;
-}
-
 static void load_baskets(struct knn *knn, struct byte_reader *in)
 {
-    knn->basket_number = take_below(in, UINT32_MAX);
+    knn->basket_number = byte_take_upto(in, UINT32_MAX - 1);
     uint32_t baskets = knn->basket_number < BASKETS ? knn->basket_number : BASKETS;
 
     in->broken |= byte_reader_left(in) < baskets;
@@ -283,9 +275,9 @@ static void load_baskets(struct knn *knn, struct byte_reader *in)
     fit_baskets(knn, baskets);
     for (uint32_t i = 0; i < baskets; i++) {
         struct basket_row *row = &knn->baskets[i];
-        row->count = take_below(in, BASKET_PRODUCTS + 1);
+        row->count = byte_take_upto(in, BASKET_PRODUCTS);
         for (uint32_t k = 0; k < row->count; k++) {
-            row->products[k] = take_below(in, (uint64_t)knn->market->product_count + 1);
+            row->products[k] = byte_take_upto(in, knn->market->product_count);
             in->broken |= row->products[k] == 0;
         }
     }
@@ -297,23 +289,23 @@ static void load(void *model, struct store *store, struct market *market, struct
 
     (void)store;
     load_baskets(knn, in);
-    uint32_t capacity = take_below(in, (uint64_t)market->product_capacity + 1);
+    uint32_t capacity = byte_take_upto(in, market->product_capacity);
     if (in->broken)
         return;
     if (capacity > 0)
         resize_products(knn, capacity);
     for (uint32_t number = 0; number < capacity && !in->broken; number++) {
-        uint32_t count = take_below(in, PRODUCT_BASKETS + 1);
+        uint32_t count = byte_take_upto(in, PRODUCT_BASKETS);
         if (count == 0)
             continue;
-        in->broken |= number == 0 || number > market->product_count;
+        in->broken |= number == 0 || number > market->product_count || knn->basket_number == 0;
         struct product_row *row = market_take(knn->store, knn->market, sizeof *row);
         memset(row, 0, sizeof *row);
         knn->products[number] = row;
         row->count = count;
-        row->next = take_below(in, PRODUCT_BASKETS);
+        row->next = byte_take_upto(in, PRODUCT_BASKETS - 1);
         for (uint32_t k = 0; k < count; k++)
-            row->baskets[k] = take_below(in, knn->basket_number);
+            row->baskets[k] = byte_take_upto(in, knn->basket_number - 1);
     }
 }
 

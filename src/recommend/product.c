@@ -77,6 +77,7 @@ uint32_t product_add(struct store *store, struct market *market, struct view id)
     if (market->product_count + 1 >= market->product_capacity)
         product_reserve(store, market, market->product_count + 1);
     uint32_t number = ++market->product_count;
+    store->product_count++;
     struct product *product = &market->products[number];
     char *text = market_take(store, market, (size_t)id.size + 1);
     memcpy(text, id.data, id.size);
@@ -123,6 +124,8 @@ void product_free(struct store *store, struct market *market, uint32_t number)
     struct product *product = &market->products[number];
     size_t bytes = neighbours_bytes(product->neighbours.bucket_count);
 
+    store->product_count--;
+    store->neighbour_count -= product->neighbours.count;
     market_give(store, market, product->neighbours.entries, bytes);
     market_give(store, market, (void *)(uintptr_t)product->id.data, (size_t)product->id.size + 1);
     *product = (struct product){0};
@@ -291,9 +294,10 @@ void product_meet(struct store *store, struct market *market, uint32_t number,
                   const uint32_t *others, uint32_t other_count, uint64_t what)
 {
     struct neighbours *row = &market->products[number].neighbours;
-    uint32_t buckets_before = row->bucket_count;
+    uint32_t buckets_before = row->bucket_count, count_before = row->count;
 
     neighbours_add(row, &store->blocks, store->bucket_max, number, others, other_count, what);
+    store->neighbour_count += row->count - count_before;
     if (row->bucket_count == buckets_before)
         return;
     size_t before = buckets_before > 0 ? blocks_round(neighbours_bytes(buckets_before)) : 0;
@@ -355,7 +359,9 @@ static void renumber_products(struct store *store, struct market *market, const 
             market->scales[kept] = market->scales[number];
             market->products[number] = (struct product){0};
         }
+        store->neighbour_count -= product->neighbours.count;
         neighbours_renumber(&product->neighbours, &store->blocks, numbers);
+        store->neighbour_count += product->neighbours.count;
         for (int i = 0; i < HALF_LIFE_COUNT; i++)
             if (product->popularity[i] > market->most[i])
                 market->most[i] = product->popularity[i];

@@ -24,6 +24,15 @@ static const struct option options[] = {
      .offset = AT(is_pushing),
      .preset = "false",
      .purpose = "Publish a list for the customer after each order, unasked."},
+    {.name = "tenant.bytes_max",
+     .type = OPTION_BYTES,
+     .offset = AT(tenant_bytes_max),
+     .preset = "256MiB",
+     .least = 32 << 20,
+     .most = INT64_C(1) << 40,
+     .purpose = "Memory of one tenant. Beyond it the tenant's least recently active customers are "
+                "forgotten, when none is left its longest unseen products; "
+                "`engine.memory.bytes_max` bounds all tenants of a partition together."},
     {.name = "products.max",
      .type = OPTION_INT,
      .offset = AT(products_max),
@@ -113,6 +122,7 @@ uint64_t recommend_options_digest(const struct recommend_options *values)
     const int64_t numbers[] = {
         values->model,
         values->is_pushing,
+        values->tenant_bytes_max,
         values->products_max,
         values->neighbours_max,
         values->history_products_max,
@@ -282,24 +292,6 @@ bool recommend_is_busy(const struct recommend *recommend)
 
 /* ---- figures ---- */
 
-static void count_market(const struct store *store, const struct market *market,
-                         struct recommend_stats *stats)
-{
-    stats->tenants++;
-    stats->customers += market->customer_count;
-    stats->products += market->product_count;
-    stats->pairs += market->pairs;
-    for (uint32_t number = 1; number <= market->product_count; number++)
-        stats->neighbours += market->products[number].neighbours.count;
-    for (const struct job *job = market->jobs; job != NULL; job = job->next) {
-        stats->jobs_running += job->is_processing;
-        stats->jobs_waiting += !job->is_processing;
-    }
-    for (uint32_t reference = market->oldest; reference != 0;
-         reference = customer_at(store, reference)->newer)
-        stats->customer_bytes += customer_bytes(store, customer_at(store, reference));
-}
-
 void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats)
 {
     const struct store *store = &recommend->store;
@@ -315,9 +307,14 @@ void recommend_stats(const struct recommend *recommend, struct recommend_stats *
         .customers_evicted = store->customers_evicted,
         .products_evicted = store->products_evicted,
         .tenants_evicted = store->markets_evicted,
+        .jobs_waiting = store->job_count - store->processing_count,
+        .jobs_running = store->processing_count,
+        .tenants = store->live_count,
+        .customers = store->customer_count,
+        .products = store->product_count,
+        .pairs = store->pair_count,
+        .neighbours = store->neighbour_count,
         .bytes = store->bytes,
+        .customer_bytes = store->customer_bytes,
     };
-    for (uint32_t i = 0; i < store->market_count; i++)
-        if (store->markets[i] != NULL)
-            count_market(store, store->markets[i], stats);
 }

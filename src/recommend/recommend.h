@@ -18,9 +18,9 @@
  * had not been.
  *
  * Units    _ms epoch or plain milliseconds
- * Memory   bytes_max for all tenants together, the least recently active customers, then
- *          tenants, go first; a tenant keeps at most products_max products. No heap call
- *          per event once warm
+ * Memory   tenant_bytes_max for a tenant and bytes_max for all together; the least recently
+ *          active customers, then tenants, go first. A tenant keeps at most products_max
+ *          products. No heap call per event once warm
  * Threads  one owner, no locks
  */
 #include <stdbool.h>
@@ -40,6 +40,7 @@ struct recommend;
 struct recommend_options {
     int64_t model;                /* index into recommend_model_names: what tenants start with */
     bool is_pushing;              /* a list for the customer after each order, unasked */
+    int64_t tenant_bytes_max;     /* of one tenant, with all that belongs to it */
     int64_t products_max;         /* of one tenant; the least recently seen go first */
     int64_t neighbours_max;       /* products kept with each product as bought together */
     int64_t basket_pairs_max;     /* products of one order that become neighbours */

@@ -16,35 +16,6 @@
 enum { SAVED_VERSION = 3 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
-static void put_float(struct byte_writer *out, float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    byte_put_u32(out, bits);
-}
-
-static float take_float(struct byte_reader *in)
-{
-    uint32_t bits = byte_take_u32(in);
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* A number below or equal to `most`. */
-static uint32_t take_number(struct byte_reader *in, uint32_t most)
-{
-    uint64_t number = byte_take_varint(in);
-
-    if (number > most) {
-        in->broken = true;
-        return 0;
-    }
-    return (uint32_t)number;
-}
-
 static struct view take_id(struct byte_reader *in)
 {
     struct view id = byte_take_view(in);
@@ -74,7 +45,7 @@ static void save_neighbours(const struct neighbours *row, struct byte_writer *ou
 static void load_neighbours(struct store *store, struct market *market, struct neighbours *row,
                             struct byte_reader *in)
 {
-    uint32_t bucket_count = take_number(in, NEIGHBOUR_BUCKETS_MAX), place = 0;
+    uint32_t bucket_count = byte_take_upto(in, NEIGHBOUR_BUCKETS_MAX), place = 0;
     uint64_t count = byte_take_count(in, 9);
 
     if (bucket_count == 0 || (bucket_count & (bucket_count - 1)) != 0 || in->broken) {
@@ -85,11 +56,12 @@ static void load_neighbours(struct store *store, struct market *market, struct n
     market->bytes += blocks_round(neighbours_bytes(bucket_count));
     store->bytes += blocks_round(neighbours_bytes(bucket_count));
     for (uint64_t i = 0; i < count && !in->broken; i++) {
-        place += take_number(in, NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET);
+        place += byte_take_upto(in, NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET);
         uint64_t entry = byte_take_u64(in);
         if (neighbour_number(entry) > market->product_count || !neighbours_place(row, place, entry))
             in->broken = true;
     }
+    store->neighbour_count += row->count;
 }
 
 /* ---- products ---- */
@@ -101,11 +73,11 @@ static void save_product(const struct product *product, struct byte_writer *out)
     for (int top = 0; top < TOP_COUNT; top++)
         byte_put_u16(out, product->top_at[top]);
     for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        put_float(out, product->popularity[i]);
-    put_float(out, product->orders);
-    put_float(out, product->sources);
-    put_float(out, product->repeat_chances);
-    put_float(out, product->repeat_hits);
+        byte_put_float(out, product->popularity[i]);
+    byte_put_float(out, product->orders);
+    byte_put_float(out, product->sources);
+    byte_put_float(out, product->repeat_chances);
+    byte_put_float(out, product->repeat_hits);
     byte_put_svarint(out, product->first_ms);
     byte_put_svarint(out, product->last_ms);
 }
@@ -134,11 +106,11 @@ static void load_product(struct store *store, struct market *market, struct byte
         }
     }
     for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        product->popularity[i] = take_float(in);
-    product->orders = take_float(in);
-    product->sources = take_float(in);
-    product->repeat_chances = take_float(in);
-    product->repeat_hits = take_float(in);
+        product->popularity[i] = byte_take_float(in);
+    product->orders = byte_take_float(in);
+    product->sources = byte_take_float(in);
+    product->repeat_chances = byte_take_float(in);
+    product->repeat_hits = byte_take_float(in);
     product->first_ms = byte_take_svarint(in);
     product->last_ms = byte_take_svarint(in);
     product_rescale(market, number);
@@ -182,9 +154,9 @@ static void save_customer(const struct customer *customer, struct byte_writer *o
     byte_put_varint(out, customer->orders);
     byte_put_varint(out, customer->sessions);
     byte_put_varint(out, customer->interactions);
-    put_float(out, customer->repeat_hits);
-    put_float(out, customer->repeat_items);
-    put_float(out, customer->items);
+    byte_put_float(out, customer->repeat_hits);
+    byte_put_float(out, customer->repeat_items);
+    byte_put_float(out, customer->items);
     byte_put_double(out, customer->spent);
     byte_put_svarint(out, customer->last_ms);
     byte_put_svarint(out, customer->session_ms);
@@ -194,9 +166,9 @@ static void save_customer(const struct customer *customer, struct byte_writer *o
         const struct habit *habit = &customer->habits[i];
         byte_put_varint(out, habit->product);
         byte_put_varint(out, habit->last_basket);
-        put_float(out, habit->count);
-        put_float(out, habit->weight);
-        put_float(out, habit->quantity);
+        byte_put_float(out, habit->count);
+        byte_put_float(out, habit->weight);
+        byte_put_float(out, habit->quantity);
         byte_put_varint(out, habit->first_minute);
         byte_put_varint(out, habit->last_minute);
         byte_put_varint(out, habit->views);
@@ -218,18 +190,18 @@ static void load_habits(struct store *store, struct customer *customer, struct b
     customer_reserve(store, customer, (uint32_t)count);
     for (uint64_t i = 0; i < count; i++) {
         struct habit *habit = &customer->habits[i];
-        habit->product = take_number(in, products);
-        habit->last_basket = take_number(in, UINT32_MAX);
-        habit->count = take_float(in);
-        habit->weight = take_float(in);
-        habit->quantity = take_float(in);
-        habit->first_minute = take_number(in, UINT32_MAX);
-        habit->last_minute = take_number(in, UINT32_MAX);
-        habit->views = take_number(in, UINT32_MAX);
+        habit->product = byte_take_upto(in, products);
+        habit->last_basket = byte_take_upto(in, UINT32_MAX);
+        habit->count = byte_take_float(in);
+        habit->weight = byte_take_float(in);
+        habit->quantity = byte_take_float(in);
+        habit->first_minute = byte_take_upto(in, UINT32_MAX);
+        habit->last_minute = byte_take_upto(in, UINT32_MAX);
+        habit->views = byte_take_upto(in, UINT32_MAX);
         in->broken |= habit->product == 0;
     }
     customer->habit_count = (uint32_t)count;
-    customer->market->pairs += count;
+    store->pair_count += count;
 }
 
 static void load_basket(struct store *store, struct customer *customer, struct byte_reader *in)
@@ -242,7 +214,7 @@ static void load_basket(struct store *store, struct customer *customer, struct b
         return;
     }
     for (uint64_t i = 0; i < count; i++) {
-        products[i] = take_number(in, customer->market->product_count);
+        products[i] = byte_take_upto(in, customer->market->product_count);
         in->broken |= products[i] == 0;
     }
     customer_set_basket(store, customer, products, (uint32_t)count);
@@ -257,12 +229,12 @@ static void load_customer(struct store *store, struct market *market, struct byt
         return;
     }
     struct customer *customer = customer_at(store, customer_create(store, market, id));
-    customer->orders = take_number(in, UINT32_MAX);
-    customer->sessions = take_number(in, UINT32_MAX);
-    customer->interactions = take_number(in, UINT32_MAX);
-    customer->repeat_hits = take_float(in);
-    customer->repeat_items = take_float(in);
-    customer->items = take_float(in);
+    customer->orders = byte_take_upto(in, UINT32_MAX);
+    customer->sessions = byte_take_upto(in, UINT32_MAX);
+    customer->interactions = byte_take_upto(in, UINT32_MAX);
+    customer->repeat_hits = byte_take_float(in);
+    customer->repeat_items = byte_take_float(in);
+    customer->items = byte_take_float(in);
     customer->spent = byte_take_double(in);
     customer->last_ms = byte_take_svarint(in);
     customer->session_ms = byte_take_svarint(in);
@@ -316,7 +288,7 @@ static void save_market(const struct store *store, const struct market *market,
     byte_put_svarint(out, market->zero_ms);
     byte_put_svarint(out, market->latest_ms);
     for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        put_float(out, market->most[i]);
+        byte_put_float(out, market->most[i]);
     byte_put_svarint(out, market->summary_ms);
     byte_put_u8(out, market->has_news);
     byte_put_u8(
@@ -343,7 +315,7 @@ static void load_market(struct store *store, struct market *market, struct byte_
     market->zero_ms = byte_take_svarint(in);
     market->latest_ms = byte_take_svarint(in);
     for (int i = 0; i < HALF_LIFE_COUNT; i++)
-        market->most[i] = take_float(in);
+        market->most[i] = byte_take_float(in);
     market->summary_ms = byte_take_svarint(in);
     market->has_news = byte_take_u8(in) != 0;
     uint8_t flags = byte_take_u8(in);
@@ -425,7 +397,7 @@ static void load_ring(struct store *store, struct byte_reader *in)
     store->busy = NULL;
     in->broken |= count != busy_count;
     for (uint64_t i = 0; i < count && !in->broken; i++) {
-        uint32_t index = take_number(in, store->market_count - 1);
+        uint32_t index = byte_take_upto(in, store->market_count - 1);
         struct market *market = store->markets[index];
         if (market == NULL || market->jobs == NULL || market->busy_next != NULL || market == last) {
             in->broken = true;

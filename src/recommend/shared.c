@@ -290,23 +290,6 @@ void shared_publish(const struct market *market, int64_t now_ms, bool is_withdra
 
 /* ---- saving ---- */
 
-static void put_float(struct byte_writer *out, float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    byte_put_u32(out, bits);
-}
-
-static float take_float(struct byte_reader *in)
-{
-    uint32_t bits = byte_take_u32(in);
-    float value;
-
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* Of a tenant or a product: never empty. */
 static struct view take_id(struct byte_reader *in)
 {
@@ -323,7 +306,7 @@ static void save_summary(const struct summary *summary, struct byte_writer *out)
     byte_put_varint(out, summary->item_count);
     for (uint32_t i = 0; i < summary->item_count; i++) {
         byte_put_view(out, summary->items[i].id);
-        put_float(out, summary->items[i].count);
+        byte_put_float(out, summary->items[i].count);
     }
 }
 
@@ -337,7 +320,7 @@ void shared_save(const struct shared *shared, struct byte_writer *out)
     byte_put_varint(out, shared->product_count);
     for (uint32_t i = 0; i < shared->product_count; i++) {
         byte_put_view(out, shared->products[i].id);
-        put_float(out, shared->products[i].score);
+        byte_put_float(out, shared->products[i].score);
     }
 }
 
@@ -355,7 +338,7 @@ static void load_summary(struct shared *shared, struct store *store, struct byte
     }
     for (uint64_t i = 0; i < count; i++) {
         items[i].product_id = take_id(in);
-        items[i].count = (double)take_float(in);
+        items[i].count = (double)byte_take_float(in);
     }
     if (!in->broken)
         add(shared, store, tenant_id, time_ms, items, (uint32_t)count);
@@ -373,7 +356,8 @@ void shared_load(struct shared *shared, struct store *store, struct byte_reader 
     in->broken |= product_count > SHARED_PRODUCTS_MAX;
     for (uint64_t i = 0; i < product_count && !in->broken; i++) {
         struct view id = take_id(in);
-        shared->products[shared->product_count++] = (struct shared_product){id, take_float(in)};
+        shared->products[shared->product_count++] =
+            (struct shared_product){id, byte_take_float(in)};
     }
     if (in->broken)
         shared->product_count = 0;

@@ -192,13 +192,18 @@ static bool thin_out(struct store *store, struct market *market, uint32_t keep_c
     return has_shrunk;
 }
 
-void store_trim(struct store *store, const struct market *keep, uint32_t keep_customer)
+void store_trim(struct store *store, struct market *grown, uint32_t keep_customer)
 {
+    size_t tenant_bytes_max = (size_t)store->options.tenant_bytes_max;
+
+    while (grown != NULL && grown->bytes > tenant_bytes_max)
+        if (!thin_out(store, grown, keep_customer))
+            break;
     while (store->bytes > store->options.bytes_max) {
         struct market *market = largest(store);
         if (market != NULL && market->bytes > THIN_BYTES && thin_out(store, market, keep_customer))
             continue;
-        market = longest_silent(store, keep);
+        market = longest_silent(store, grown);
         if (market == NULL)
             return;
         market_destroy(store, market);

@@ -38,6 +38,7 @@ static void test_what_is_put_is_taken(void **state)
     byte_put_u32(&writer, 0xFEDCBA98);
     byte_put_u64(&writer, UINT64_MAX - 1);
     byte_put_i64(&writer, INT64_MIN);
+    byte_put_float(&writer, -0.1f);
     byte_put_double(&writer, -0.1);
     byte_put_view(&writer, view_of("text"));
     byte_put_view(&writer, view_of(""));
@@ -49,12 +50,30 @@ static void test_what_is_put_is_taken(void **state)
     assert_int_equal(byte_take_u32(&reader), 0xFEDCBA98);
     assert_true(byte_take_u64(&reader) == UINT64_MAX - 1);
     assert_true(byte_take_i64(&reader) == INT64_MIN);
+    assert_true(byte_take_float(&reader) == -0.1f);
     assert_true(byte_take_double(&reader) == -0.1);
     assert_true(view_is_text(byte_take_view(&reader), "text"));
     assert_true(view_is_equal(byte_take_view(&reader), view_of("")));
     assert_true(view_is_absent(byte_take_view(&reader)));
     assert_false(reader.broken);
     assert_int_equal(byte_reader_left(&reader), 0);
+}
+
+static void test_numbers_have_a_bound(void **state)
+{
+    (void)state;
+    byte_put_varint(&writer, 300);
+    byte_put_varint(&writer, 301);
+    byte_put_varint(&writer, UINT64_MAX);
+
+    struct byte_reader reader = byte_reader_of(writer.data, writer.size);
+    assert_int_equal(byte_take_upto(&reader, 300), 300);
+    assert_int_equal(byte_take_upto(&reader, 300), 0);
+    assert_true(reader.broken);
+    assert_int_equal(byte_reader_left(&reader), 0);
+    reader = byte_reader_of(writer.data + 4, writer.size - 4);
+    assert_int_equal(byte_take_upto(&reader, UINT32_MAX), 0);
+    assert_true(reader.broken);
 }
 
 static void test_integers_are_little_endian(void **state)
@@ -262,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_is_put_is_taken, begin, end),
+        cmocka_unit_test_setup_teardown(test_numbers_have_a_bound, begin, end),
         cmocka_unit_test_setup_teardown(test_integers_are_little_endian, begin, end),
         cmocka_unit_test_setup_teardown(test_varints, begin, end),
         cmocka_unit_test(test_a_varint_of_more_than_64_bits_is_broken),

@@ -64,7 +64,7 @@ static struct recommend *reload(const struct recommend_options *options,
     assert_int_equal(recommend_digest(loaded), recommend_digest(recommend));
     recommend_stats(recommend, &stats);
     recommend_stats(loaded, &loaded_stats);
-    assert_int_equal(loaded_stats.bytes, stats.bytes);
+    assert_memory_equal(&loaded_stats, &stats, sizeof stats);
     recommend_close(recommend);
     byte_writer_free(&out);
     return loaded;
@@ -151,6 +151,45 @@ static void state_stays_within_its_budget(void **state)
     }
     assert_true(stats.customers_evicted > 0);
     assert_true(stats.customers > 0);
+    recommend_close(recommend);
+    outbox_destroy(outbox);
+    shop_close(&shop);
+}
+
+/* While another tenant is far below its bound, and the budget of all is not reached. */
+static void a_tenant_stays_within_its_own_bound(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(8);
+    struct outbox *outbox = outbox_create();
+    struct recommend_stats small, stats = {0};
+
+    (void)state;
+    options.tenant_bytes_max = 250000;
+    struct recommend *recommend = recommend_open(&options);
+    for (uint32_t i = 0; i < 30; i++) {
+        struct event event = shop_any_order(&shop, "small");
+        shop_apply(recommend, &event, outbox);
+    }
+    recommend_stats(recommend, &small);
+    for (uint32_t i = 0; i < 3000; i++) {
+        uint32_t product = i;
+        struct event event =
+            shop_order(&shop, "large", shop_text(&shop, "l%u", i).data, &product, 1);
+        shop_apply(recommend, &event, outbox);
+        recommend_stats(recommend, &stats);
+        assert_true(stats.bytes <= small.bytes + 250000);
+    }
+    assert_true(stats.bytes > small.bytes + 125000);
+    assert_true(stats.customers_evicted > 1000);
+    assert_int_equal(stats.tenants_evicted, 0);
+    assert_true(stats.customers > small.customers);
+    for (uint32_t i = 0; i < SHOP_CUSTOMERS; i++) {
+        struct event event = shop_command(&shop, "small", "summarize-customer");
+        event.command.customer_id = shop_text(&shop, "c%u", i);
+        shop_tell(&shop, recommend, &event, outbox);
+    }
+    assert_true(outbox_count(outbox) >= small.customers);
     recommend_close(recommend);
     outbox_destroy(outbox);
     shop_close(&shop);
@@ -280,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_loaded_state_goes_on_as_the_saved_one),
         cmocka_unit_test(the_same_holds_when_memory_is_short),
         cmocka_unit_test(state_stays_within_its_budget),
+        cmocka_unit_test(a_tenant_stays_within_its_own_bound),
         cmocka_unit_test(a_poisoned_tenant_changes_nobody_else),
         cmocka_unit_test(a_greedy_tenant_loses_its_own_customers),
         cmocka_unit_test(broken_bytes_are_refused),

@@ -226,7 +226,7 @@ static void a_history_keeps_what_counts_most(void **state)
     const struct customer *customer =
         customer_at(&recommend->store, customer_find(&recommend->store, market, view_of("c")));
     assert_true(customer->habit_count <= 32 && customer->habit_count >= 28);
-    assert_int_equal(market->pairs, customer->habit_count);
+    assert_int_equal(recommend->store.pair_count, customer->habit_count);
     bool has_faithful = false;
     for (uint32_t i = 0; i < customer->habit_count; i++) {
         struct view id = market->products[customer->habits[i].product].id;
