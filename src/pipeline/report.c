@@ -34,7 +34,7 @@ struct meters {
 };
 
 struct partition_meters {
-    struct metric *keys, *evicted, *state_bytes, *episodes_open;
+    struct metric *keys, *evicted, *customers_evicted, *state_bytes, *episodes_open;
     struct metric *watermark[EVENT_KIND_COUNT];
     struct metric *lag[TOPIC_INPUT_COUNT];
     struct metric *snapshot_bytes, *snapshot_age, *restore_eta;
@@ -228,6 +228,8 @@ struct partition_meters *partition_meters_create(struct pipeline *pipeline, int3
     meters->keys = labelled(registry, METRIC_GAUGE, "weir_keys", "Groups with state.", labels);
     meters->evicted = labelled(registry, METRIC_COUNTER, "weir_keys_evicted_total",
                                "Groups dropped for want of memory.", labels);
+    meters->customers_evicted = labelled(registry, METRIC_COUNTER, "weir_customers_evicted_total",
+                                         "Customers forgotten for want of memory.", labels);
     meters->state_bytes =
         labelled(registry, METRIC_GAUGE, "weir_state_bytes", "Memory of the state.", labels);
     meters->episodes_open =
@@ -343,8 +345,11 @@ static void add_deltas(struct meters *meters, struct partition_meters *partition
     }
     for (int i = 0; partition->has_seen && i < 3; i++)
         metric_add(meters->opened[i], (double)(stats->alerts_opened[i] - seen->alerts_opened[i]));
-    if (partition->has_seen)
+    if (partition->has_seen) {
         metric_add(partition->evicted, (double)(stats->keys_evicted - seen->keys_evicted));
+        metric_add(partition->customers_evicted,
+                   (double)(stats->customers_evicted - seen->customers_evicted));
+    }
     partition->seen = *stats;
     partition->has_seen = true;
 }
