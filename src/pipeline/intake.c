@@ -295,6 +295,18 @@ static bool may_take(const struct pipeline *pipeline)
            !commit_is_overfull(pipeline);
 }
 
+/* Serves the transport instead. */
+static enum status stand_by(struct pipeline *pipeline, int64_t timeout_ms)
+{
+    int64_t began_ns = clock_monotonic_ns(pipeline->setup.clock);
+    enum status status =
+        machine_serve(pipeline, timeout_ms < COMMIT_SLICE_MS ? timeout_ms : COMMIT_SLICE_MS);
+
+    if (commit_is_overfull(pipeline))
+        meters_commit_wait(pipeline, clock_monotonic_ns(pipeline->setup.clock) - began_ns);
+    return status;
+}
+
 enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
 {
     const struct transport *transport = &pipeline->setup.transport;
@@ -303,7 +315,7 @@ enum status intake_records(struct pipeline *pipeline, int64_t timeout_ms)
     enum status status;
 
     if (!may_take(pipeline))
-        return machine_serve(pipeline, timeout_ms < COMMIT_SLICE_MS ? timeout_ms : COMMIT_SLICE_MS);
+        return stand_by(pipeline, timeout_ms);
     status = transport->door->poll(transport->context, pipeline->records,
                                    (uint32_t)pipeline->options.poll_records_max, timeout_ms, &count,
                                    &failure);

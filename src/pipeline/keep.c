@@ -45,6 +45,7 @@ void keep_at_cut(struct pipeline *pipeline)
     struct partition *partition;
     struct snapshot_manifest manifest = {0};
     struct failure failure = {0};
+    enum status status;
 
     if (pipeline->snapshots == NULL || !snapshot_writer_is_idle(pipeline->snapshots))
         return;
@@ -65,11 +66,14 @@ void keep_at_cut(struct pipeline *pipeline)
     /* Never 0, which stands for none. */
     manifest.generation =
         hash_mix(hash_mix(manifest.epoch, manifest.sequence), (uint64_t)manifest.taken_ms) | 1;
+    status = snapshot_writer_take(pipeline->snapshots, partition->number, partition->engine,
+                                  &manifest, partition->chunk_counts[manifest.slot], &failure);
+    if (status == STATUS_AGAIN)
+        return;
     partition->snapshot_ms = pipeline->now_ms;
     partition->snapshot_events = 0;
     partition->wants_snapshot = false;
-    if (!snapshot_writer_take(pipeline->snapshots, partition->number, partition->engine, &manifest,
-                              partition->chunk_counts[manifest.slot], &failure))
+    if (status != STATUS_OK)
         log_error(ROOM, "partition %" PRId32 ": no snapshot: %s", partition->number, failure.text);
 }
 

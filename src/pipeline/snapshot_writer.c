@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,28 +127,35 @@ static void save_in_child(const struct engine *engine, int file, pid_t parent)
               : 1);
 }
 
-static bool fork_image(struct snapshot_writer *writer, const struct engine *engine,
-                       struct failure *failure)
+/* A fork copies the page tables of the whole process under a lock of the whole process: the
+ * second of two at once would stand still for both. */
+static atomic_flag is_forking = ATOMIC_FLAG_INIT;
+
+static enum status fork_image(struct snapshot_writer *writer, const struct engine *engine,
+                              struct failure *failure)
 {
     int ends[2];
     pid_t parent = getpid();
 
+    if (atomic_flag_test_and_set(&is_forking))
+        return STATUS_AGAIN;
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        failure_set(failure, REMEDY_RETRY, "pipe: %s", strerror(errno));
-        return false;
+        atomic_flag_clear(&is_forking);
+        return failure_set(failure, REMEDY_RETRY, "pipe: %s", strerror(errno));
     }
     writer->child = fork();
     if (writer->child == 0)
         save_in_child(engine, ends[1], parent);
+    atomic_flag_clear(&is_forking);
     close(ends[1]);
     if (writer->child < 0) {
         failure_set(failure, REMEDY_RETRY, "fork: %s", strerror(errno));
         writer->child = 0;
         close(ends[0]);
-        return false;
+        return STATUS_BROKEN;
     }
     writer->pipe = ends[0];
-    return true;
+    return STATUS_OK;
 }
 
 static void save_image(struct snapshot_writer *writer, const struct engine *engine)
@@ -522,28 +530,32 @@ bool snapshot_writer_is_idle(const struct snapshot_writer *writer)
     return state_of(writer) == WRITER_IDLE;
 }
 
-bool snapshot_writer_take(struct snapshot_writer *writer, int32_t partition,
-                          const struct engine *engine, const struct snapshot_manifest *manifest,
-                          uint32_t stale_chunk_count, struct failure *failure)
+enum status snapshot_writer_take(struct snapshot_writer *writer, int32_t partition,
+                                 const struct engine *engine,
+                                 const struct snapshot_manifest *manifest,
+                                 uint32_t stale_chunk_count, struct failure *failure)
 {
     int64_t begun_ns = clock_monotonic_ns(writer->setup.clock);
+    enum status status = STATUS_OK;
 
     assert(state_of(writer) == WRITER_IDLE);
     writer->outcome = (struct snapshot_outcome){.partition = partition, .manifest = *manifest};
     writer->stale_chunk_count = stale_chunk_count;
     writer->step = STEP_BEGIN;
     writer->begun_ms = begun_ns / 1000000;
-    if (!writer->setup.is_threaded)
+    if (writer->setup.is_threaded)
+        status = fork_image(writer, engine, failure);
+    else
         save_image(writer, engine);
-    else if (!fork_image(writer, engine, failure))
-        return false;
+    if (status != STATUS_OK)
+        return status;
     writer->outcome.pause_ns = clock_monotonic_ns(writer->setup.clock) - begun_ns;
     pthread_mutex_lock(&writer->lock);
     writer->claim = CLAIM_PENDING;
     writer->state = WRITER_BUSY;
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
-    return true;
+    return STATUS_OK;
 }
 
 void snapshot_writer_settle(struct snapshot_writer *writer, bool is_committed)

@@ -55,10 +55,12 @@ void snapshot_writer_destroy(struct snapshot_writer *writer);
 bool snapshot_writer_is_idle(const struct snapshot_writer *writer);
 /* The manifest comes with everything but what only the writing tells (counts, hashes,
  * digest, chunks_from). stale_chunk_count: chunks of the generation that this one
- * replaces; those beyond ours are deleted. False: fork failed, the text says why. */
-bool snapshot_writer_take(struct snapshot_writer *writer, int32_t partition,
-                          const struct engine *engine, const struct snapshot_manifest *manifest,
-                          uint32_t stale_chunk_count, struct failure *failure);
+ * replaces; those beyond ours are deleted. STATUS_AGAIN: another worker of this process is
+ * forking, which would stop ours for as long; at the next cut. STATUS_BROKEN: fork failed. */
+enum status snapshot_writer_take(struct snapshot_writer *writer, int32_t partition,
+                                 const struct engine *engine,
+                                 const struct snapshot_manifest *manifest,
+                                 uint32_t stale_chunk_count, struct failure *failure);
 /* The commit that the last take belongs to ended; harmless when there is none. */
 void snapshot_writer_settle(struct snapshot_writer *writer, bool is_committed);
 /* Without a thread: does one piece of work. */

@@ -263,7 +263,8 @@ static uint64_t write_snapshot(bool is_threaded, uint32_t slot, uint64_t sequenc
     uint64_t digest = engine_digest(engine);
     struct failure failure;
 
-    assert_true(snapshot_writer_take(writer, 0, engine, &manifest, stale_chunk_count, &failure));
+    assert_int_equal(
+        snapshot_writer_take(writer, 0, engine, &manifest, stale_chunk_count, &failure), STATUS_OK);
     assert_false(snapshot_writer_is_idle(writer));
     engine_close(engine); /* the image is its own */
     snapshot_writer_settle(writer, true);
@@ -405,7 +406,7 @@ static void test_a_void_commit_leaves_no_manifest(void **state)
     struct failure failure;
 
     (void)state;
-    assert_true(snapshot_writer_take(writer, 0, engine, &manifest, 0, &failure));
+    assert_int_equal(snapshot_writer_take(writer, 0, engine, &manifest, 0, &failure), STATUS_OK);
     snapshot_writer_settle(writer, false);
     await_outcome(writer, &outcome);
     assert_false(outcome.is_written);
@@ -423,7 +424,7 @@ static void test_giving_up_ends_thread_and_child(void **state)
     struct failure failure;
 
     (void)state;
-    assert_true(snapshot_writer_take(writer, 0, engine, &manifest, 0, &failure));
+    assert_int_equal(snapshot_writer_take(writer, 0, engine, &manifest, 0, &failure), STATUS_OK);
     snapshot_writer_destroy(writer); /* never settled */
     engine_close(engine);
 }
