@@ -313,6 +313,8 @@ static void apply(struct replay *replay, struct source *source)
         break; /* the engine counts them */
     }
     advance(source);
+    if (source->has_head)
+        engine_expect(replay->engine, &source->head, 1);
     if (!source->has_head && source->kind != EVENT_COMMAND && !is_expected(replay, source->kind))
         engine_retire(replay->engine, source->kind, replay->outbox);
     if (outbox_count(replay->outbox) > 0)
