@@ -23,7 +23,7 @@
 
 enum {
     WATCH_MS = 500,
-    CHECK_MS = 1000,       /* longest that a source of health may take */
+    CHECK_MS = 1000,       /* after so long a source of health does not answer */
     STANDSTILL_MS = 60000, /* without a turn: not alive */
 };
 

@@ -8,13 +8,13 @@
  *   /readyz    ready: every critical source is live and has what it needs
  *   /status    all of it, as JSON, for people
  *
- * Sources are asked in turn and must answer from what they know, without waiting; one
- * that takes longer than check_ms is reported as slow, and a source whose answer changes
- * is logged once and kept in the history.
+ * Sources are asked at once, each by a thread of its own. One that does not answer within
+ * check_ms counts as not live until it does; the others' answers do not wait for it. A source
+ * whose answer changes is logged once and kept in the history.
  *
  * Units    _ms milliseconds
- * Threads  sources are added before the first question; then questions come from any
- *          thread, one at a time
+ * Threads  sources are added before the first question; then questions come from any thread.
+ *          A source is asked by one thread, never twice at once
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,6 +35,7 @@ struct ops_source {
 struct health;
 
 struct health *health_create(const struct clock *clock, int64_t check_ms);
+/* Waits for a source that hangs; nobody asks meanwhile. */
 void health_destroy(struct health *health);
 void health_add(struct health *health, const struct ops_source *source);
 

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,14 @@
 #include "base/log.h"
 #include "ops/http.h"
 
-enum { ANSWER_BYTES = 1 << 16 };
+enum { ANSWER_BYTES = 1 << 16, CHECK_MS = 1000 };
 
 struct world {
     struct http_options options;
     struct metric_registry *metrics;
     struct health *health;
     struct http *http;
+    pthread_mutex_t hanging; /* held: the source does not answer */
     bool is_live, is_ready;
     char answer[ANSWER_BYTES];
 };
@@ -36,6 +38,8 @@ static bool ask_live(void *context)
 
 static bool ask_ready(void *context)
 {
+    pthread_mutex_lock(&((struct world *)context)->hanging);
+    pthread_mutex_unlock(&((struct world *)context)->hanging);
     return ((struct world *)context)->is_ready;
 }
 
@@ -52,12 +56,13 @@ static void world_open(struct world *world)
     struct failure failure = {0};
 
     memset(world, 0, sizeof(*world));
+    pthread_mutex_init(&world->hanging, NULL);
     option_preset(&http_option_table, &world->options);
     world->options.listen = "127.0.0.1:0";
     world->is_live = world->is_ready = true;
     world->metrics = metric_registry_create();
     metric_add(metric_counter(world->metrics, "weir_test_total", "A test.", NULL), 3);
-    world->health = health_create(clock_system(), 1000);
+    world->health = health_create(clock_system(), CHECK_MS);
     health_add(world->health, &pipeline);
     health_add(world->health, &extra);
     if (http_start(&world->options, world->health, world->metrics, clock_system(), &world->http,
@@ -71,6 +76,7 @@ static void world_close(struct world *world)
     http_stop(world->http);
     health_destroy(world->health);
     metric_registry_destroy(world->metrics);
+    pthread_mutex_destroy(&world->hanging);
 }
 
 static int dial_from(const struct world *world, in_addr_t from)
@@ -176,6 +182,35 @@ static void health_is_told_by_the_code(void **state)
     assert_non_null(strstr(world->answer, "Content-Type: application/json"));
     assert_non_null(strstr(body_of(world), "\"detail\":{\"lag\":7}"));
     assert_non_null(strstr(body_of(world), "\"live\":false,\"ready\":false,\"sources\":"));
+    world_close(world);
+    free(world);
+}
+
+/* One that does not answer fails the check in time, and only as long as it hangs. */
+static void a_hanging_source_keeps_nobody_waiting(void **state)
+{
+    struct world *world = malloc(sizeof(*world));
+    const struct clock *clock = clock_system();
+
+    (void)state;
+    world_open(world);
+    pthread_mutex_lock(&world->hanging);
+    assert_int_equal(request(world, "GET", "/readyz", "\r\n"), 503);
+    assert_string_equal(
+        body_of(world),
+        "{\"status\":\"failing\",\"sources\":{\"pipeline\":\"no answer\",\"extra\":\"ok\"}}");
+    /* It is not waited for once more. */
+    const int64_t asked_ms = clock_monotonic_ms(clock);
+    for (int turn = 0; turn < 5; turn++)
+        assert_int_equal(request(world, "GET", "/healthz", "\r\n"), 503);
+    assert_true(clock_monotonic_ms(clock) - asked_ms < 5 * CHECK_MS);
+    assert_int_equal(request(world, "GET", "/status", "\r\n"), 200);
+    assert_non_null(strstr(body_of(world), "\"answers\":false,\"detail\":null"));
+    assert_int_equal(request(world, "GET", "/metrics", "\r\n"), 200);
+    pthread_mutex_unlock(&world->hanging);
+    const int64_t freed_ms = clock_monotonic_ms(clock);
+    while (request(world, "GET", "/readyz", "\r\n") != 200)
+        assert_true(clock_monotonic_ms(clock) - freed_ms < 30000);
     world_close(world);
     free(world);
 }
@@ -345,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_are_printed),
         cmocka_unit_test(health_is_told_by_the_code),
+        cmocka_unit_test(a_hanging_source_keeps_nobody_waiting),
         cmocka_unit_test(other_requests_are_refused),
         cmocka_unit_test(rubbish_and_floods_are_survived),
         cmocka_unit_test(one_address_cannot_take_every_connection),
