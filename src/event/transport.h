@@ -110,7 +110,8 @@ struct transport_door {
     /* STATUS_OK: done, or none under way. STATUS_AGAIN: not yet. STATUS_BROKEN: it has ended
      * without success; REMEDY_RETRY: commit_start again, with the same positions. */
     enum status (*commit_wait)(void *context, int64_t timeout_ms, struct failure *failure);
-    /* Voids what was produced since the last commit (at-least-once: no effect). */
+    /* Voids what was produced since the last commit, and a commit under way (at-least-once:
+     * what was produced stays, and positions under way may or may not be stored). */
     enum status (*abort)(void *context, struct failure *failure);
 
     /* The group's committed positions, waiting for transactions under way to end.

@@ -6,12 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static const char room[] = "kafka";
 
 /* 2.6.1 fixed the nonce that 2.0.2 sends twice; Kafka 4 refuses it, 3.9 let it pass. */
 enum { VERSION_SCRAM_FIXED = 0x020601ff };
+
+/* How long after an outage its ghosts appear. */
+enum { CUT_OFF_MEMORY_MS = 60000 };
 
 enum { WAIT_STEP_MS = 1000, WAIT_LOG_STEPS = 5, TOPIC_TRIES_MAX = 3 };
 
@@ -147,11 +151,26 @@ static enum log_level level_of(int syslog_level)
     return syslog_level <= 6 ? LOG_INFO : LOG_DEBUG;
 }
 
+static void note_cut(struct client *client)
+{
+    if (client != NULL)
+        atomic_store(&client->cut_off_ms, clock_monotonic_ms(clock_system()));
+}
+
+bool client_was_cut_off(struct client *client)
+{
+    int64_t cut_off_ms = atomic_load(&client->cut_off_ms);
+
+    return cut_off_ms != 0 && clock_monotonic_ms(clock_system()) - cut_off_ms < CUT_OFF_MEMORY_MS;
+}
+
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
     enum log_level ours = level_of(level);
 
-    (void)handle;
+    /* The session ended before a broker said so: the only word of it. */
+    if (strcmp(facility, "SESSTMOUT") == 0)
+        note_cut(rd_kafka_opaque(handle));
     /* "... is a consumer property and will be ignored by this producer instance": our doing, as
      * properties without a prefix are given to all clients. */
     if (strcmp(facility, "CONFWARN") == 0)
@@ -173,6 +192,9 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opa
 
     if (client == NULL)
         return;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__TRANSPORT ||
+        code == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        note_cut(client);
     pthread_mutex_lock(&client->lock);
     /* "All brokers are down" follows the error that says why; keep that one. */
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || client->error_code == 0) {

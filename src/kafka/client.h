@@ -34,6 +34,8 @@ struct client {
     void *owner;              /* for the callbacks of a group or writer */
     char *names[TOPIC_COUNT]; /* with prefix */
 
+    _Atomic int64_t cut_off_ms; /* when a broker was last found to be away; 0: never */
+
     pthread_mutex_t lock; /* guards the rest */
     int error_code;       /* last one the library reported; 0: none */
     char error_text[CLIENT_TEXT_MAX];
@@ -67,6 +69,9 @@ enum status client_fail(struct client *client, int code, const char *doing, cons
 void client_give_up(struct client *client, const struct failure *failure);
 /* Fills `failure` (NULL is allowed) when it is so. */
 bool client_is_hopeless(struct client *client, struct failure *failure);
+
+/* Lately: no broker answered, or a session ended without an answer. Any thread. */
+bool client_was_cut_off(struct client *client);
 
 /* Partitions of a topic. */
 enum status client_partition_count(struct client *client, enum topic topic, int32_t *count,

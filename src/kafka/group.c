@@ -31,6 +31,7 @@
 
 #include "base/log.h"
 #include "kafka/client.h"
+#include "kafka/loan.h"
 
 static const char room[] = "kafka";
 
@@ -43,6 +44,7 @@ struct lane {
 struct group {
     struct client client;
     const struct kafka_setup *setup;
+    char *group_id;
     rd_kafka_queue_t *queue;
     rd_kafka_topic_t *topics[TOPIC_COUNT]; /* of those subscribed to */
     struct lane *lanes[TOPIC_COUNT];
@@ -50,16 +52,15 @@ struct group {
     struct transport_listener listener;
     uint32_t owned_count;
 
-    rd_kafka_message_t **messages; /* of the last poll, lent to the caller */
-    uint32_t message_count;
-    uint32_t message_room;
+    struct loan loan;
 
     bool is_rebalancing; /* inside the callback */
     bool is_batch_void;  /* a rebalance happened inside the batch under way */
     bool is_closing;
+    bool is_spent;         /* fenced by its own ghost; see face_fence */
     struct failure broken; /* found inside a callback; given out by the next poll */
 
-    struct metric *rebalances, *losses, *discarded;
+    struct metric *rebalances, *losses, *discarded, *replaced;
 };
 
 struct client *group_client(struct group *group)
@@ -213,25 +214,56 @@ static void name_member(const struct kafka_setup *setup, const char *group_id,
     client_set(conf, "group.instance.id", id);
 }
 
+static enum status open_member(struct group *group, struct failure *failure)
+{
+    rd_kafka_conf_t *conf = client_configure(group->setup->options, CLIENT_MEMBER, NULL);
+    enum status status;
+
+    name_member(group->setup, group->group_id, conf);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    status = client_open(&group->client, group->setup->options, CLIENT_MEMBER, conf,
+                         group->setup->name, group, failure);
+    if (status != STATUS_OK)
+        return status;
+    /* One queue for records, rebalances and errors: all callbacks run inside poll. */
+    rd_kafka_poll_set_consumer(group->client.handle);
+    group->queue = rd_kafka_queue_get_consumer(group->client.handle);
+    return STATUS_OK;
+}
+
+/* Leaves the group, unless the group has thrown us out. Harmless when it is closed. */
+static void close_member(struct group *group)
+{
+    if (group->queue == NULL)
+        return;
+    group->is_closing = true;
+    loan_release(&group->loan);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        if (group->topics[topic] != NULL)
+            rd_kafka_topic_destroy(group->topics[topic]);
+        group->topics[topic] = NULL;
+    }
+    rd_kafka_consumer_close(group->client.handle);
+    rd_kafka_queue_destroy(group->queue);
+    group->queue = NULL;
+    client_close(&group->client);
+    group->is_closing = false;
+}
+
 enum status group_open(const struct kafka_setup *setup, const char *group_id, struct group **out,
                        struct failure *failure)
 {
     struct group *group = calloc(1, sizeof *group);
-    rd_kafka_conf_t *conf = client_configure(setup->options, CLIENT_MEMBER, NULL);
     enum status status;
 
-    if (group == NULL)
+    if (group == NULL || asprintf(&group->group_id, "%s", group_id) < 0)
         abort();
     group->setup = setup;
-    name_member(setup, group_id, conf);
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    status = client_open(&group->client, setup->options, CLIENT_MEMBER, conf, setup->name, group,
-                         failure);
-    if (status != STATUS_OK)
-        goto failed;
-    /* One queue for records, rebalances and errors: all callbacks run inside poll. */
-    rd_kafka_poll_set_consumer(group->client.handle);
-    group->queue = rd_kafka_queue_get_consumer(group->client.handle);
+    status = open_member(group, failure);
+    if (status != STATUS_OK) {
+        group_close(group);
+        return status;
+    }
     if (setup->metrics != NULL) {
         group->rebalances = metric_counter(setup->metrics, "weir_kafka_rebalances_total",
                                            "Assignments taken.", NULL);
@@ -240,38 +272,23 @@ enum status group_open(const struct kafka_setup *setup, const char *group_id, st
         group->discarded = metric_counter(
             setup->metrics, "weir_kafka_records_discarded_total",
             "Records fetched but not ours to read (any more); they are fetched again.", NULL);
+        group->replaced =
+            metric_counter(setup->metrics, "weir_kafka_members_replaced_total",
+                           "Static members that came back after they were cut off.", NULL);
     }
     *out = group;
     return STATUS_OK;
-
-failed:
-    free(group);
-    return status;
-}
-
-static void release_messages(struct group *group)
-{
-    for (uint32_t index = 0; index < group->message_count; index++)
-        rd_kafka_message_destroy(group->messages[index]);
-    group->message_count = 0;
 }
 
 void group_close(struct group *group)
 {
     if (group == NULL)
         return;
-    group->is_closing = true;
-    release_messages(group);
-    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
-        if (group->topics[topic] != NULL)
-            rd_kafka_topic_destroy(group->topics[topic]);
-    }
-    rd_kafka_consumer_close(group->client.handle);
-    rd_kafka_queue_destroy(group->queue);
-    client_close(&group->client);
+    close_member(group);
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         free(group->lanes[topic]);
-    free(group->messages);
+    loan_free(&group->loan);
+    free(group->group_id);
     free(group);
 }
 
@@ -299,10 +316,25 @@ static enum status check_count(struct group *group, enum topic topic, int32_t co
                        (int)*expected);
 }
 
+/* To all topics that have a handle. */
+static enum status subscribe(struct group *group, struct failure *failure)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(TOPIC_COUNT);
+
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (group->topics[topic] != NULL)
+            rd_kafka_topic_partition_list_add(list, group->client.names[topic],
+                                              RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(group->client.handle, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    return client_fail(&group->client, code, "subscribe", NULL, failure);
+}
+
 enum status group_subscribe(struct group *group, const enum topic *topics, uint32_t count,
                             const struct transport_listener *listener, struct failure *failure)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     enum status status = STATUS_OK;
     enum topic first = TOPIC_COUNT;
     int32_t expected = 0;
@@ -319,15 +351,60 @@ enum status group_subscribe(struct group *group, const enum topic *topics, uint3
         grow_lanes(group, topic, partitions);
         if (group->topics[topic] == NULL)
             group->topics[topic] = rd_kafka_topic_new(group->client.handle, name, NULL);
-        rd_kafka_topic_partition_list_add(list, name, RD_KAFKA_PARTITION_UA);
     }
-    if (status == STATUS_OK) {
-        rd_kafka_resp_err_t code = rd_kafka_subscribe(group->client.handle, list);
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-            status = client_fail(&group->client, code, "subscribe", NULL, failure);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    return status;
+    return status == STATUS_OK ? subscribe(group, failure) : status;
+}
+
+/* ---- a new member in the place of a dead one ---- */
+
+bool group_is_spent(const struct group *group)
+{
+    return group->is_spent;
+}
+
+/* Whoever listens must not learn of the end from the new member's first assignment. */
+static void tell_loss(struct group *group)
+{
+    struct topic_partition *owned = calloc((size_t)group->owned_count + 1, sizeof *owned);
+    uint32_t count = 0;
+
+    if (owned == NULL)
+        abort();
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        for (int32_t partition = 0; partition < group->lane_count[topic]; partition++)
+            if (group->lanes[topic][partition].is_owned)
+                owned[count++] = (struct topic_partition){(enum topic)topic, partition};
+    group->is_rebalancing = true;
+    if (count > 0)
+        metric_add(group->losses, 1);
+    if (count > 0 && group->listener.on_revoked != NULL)
+        group->listener.on_revoked(group->listener.context, owned, count, true);
+    group->is_rebalancing = false;
+    forget_lanes(group);
+    free(owned);
+}
+
+enum status group_replace(struct group *group, struct failure *failure)
+{
+    bool is_subscribed[TOPIC_COUNT];
+    enum status status;
+
+    assert(group->is_spent);
+    log_warn(room, "%s: a new member takes over", group->setup->name);
+    metric_add(group->replaced, 1);
+    tell_loss(group);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        is_subscribed[topic] = group->topics[topic] != NULL;
+    close_member(group);
+    group->is_spent = false;
+    status = open_member(group, failure);
+    if (status != STATUS_OK)
+        return status;
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (is_subscribed[topic])
+            group->topics[topic] =
+                rd_kafka_topic_new(group->client.handle, group->client.names[topic], NULL);
+    return subscribe(group, failure);
 }
 
 /* ---- resume ---- */
@@ -436,11 +513,37 @@ static enum topic topic_of(struct group *group, const rd_kafka_message_t *messag
                                 : client_topic(&group->client, rd_kafka_topic_name(message->rkt));
 }
 
+/*
+ * A static member that was cut off for longer than its session joins again under a new member
+ * id, which fences its own old id; an answer to a request that carried the old one then ends
+ * the library's client for good. Nobody else is there: a new client goes on. Without such a cut
+ * somebody else has our name, and both taking over in turn would help nobody.
+ */
+static enum status face_fence(struct group *group, const char *text, struct failure *failure)
+{
+    if (!client_was_cut_off(&group->client))
+        return client_fail(&group->client, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "consume", text,
+                           failure);
+    group->is_spent = true;
+    group->is_batch_void = true;
+    return STATUS_OK;
+}
+
+static bool is_fence(struct group *group, rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID ||
+           (code == RD_KAFKA_RESP_ERR__FATAL &&
+            rd_kafka_fatal_error(group->client.handle, NULL, 0) ==
+                RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID);
+}
+
 static enum status face_error(struct group *group, const rd_kafka_message_t *message,
                               struct failure *failure)
 {
     enum topic topic = topic_of(group, message);
 
+    if (is_fence(group, message->err))
+        return face_fence(group, rd_kafka_message_errstr(message), failure);
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
         if (topic == TOPIC_COUNT)
@@ -451,7 +554,6 @@ static enum status face_error(struct group *group, const rd_kafka_message_t *mes
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
         return client_fail(&group->client, message->err, "consume",
                            rd_kafka_message_errstr(message), failure);
     default:
@@ -459,49 +561,6 @@ static enum status face_error(struct group *group, const rd_kafka_message_t *mes
         log_warn(room, "%s: %s", group->setup->name, rd_kafka_message_errstr(message));
         return STATUS_OK;
     }
-}
-
-/* Fills group->messages with what is there, waiting only for the first. The batch call alone
- * would wait for a full batch. */
-static uint32_t fetch_batch(struct group *group, uint32_t max, int64_t timeout_ms)
-{
-    ssize_t count = rd_kafka_consume_batch_queue(group->queue, 0, group->messages, max);
-
-    if (count == 0 && timeout_ms > 0) {
-        rd_kafka_message_t *message = rd_kafka_consume_queue(
-            group->queue, timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms);
-        if (message == NULL)
-            return 0;
-        group->messages[0] = message;
-        count = rd_kafka_consume_batch_queue(group->queue, 0, group->messages + 1, max - 1);
-        count = (count < 0 ? 0 : count) + 1;
-    }
-    return count < 0 ? 0 : (uint32_t)count;
-}
-
-static void make_room(struct group *group, uint32_t max)
-{
-    if (max <= group->message_room)
-        return;
-    free(group->messages);
-    group->messages = calloc(max, sizeof(rd_kafka_message_t *));
-    if (group->messages == NULL)
-        abort();
-    group->message_room = max;
-}
-
-static void fill_record(struct record *record, const rd_kafka_message_t *message, enum topic topic)
-{
-    rd_kafka_timestamp_type_t type;
-
-    record->topic = topic;
-    record->partition = message->partition;
-    record->offset = message->offset;
-    record->timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
-        record->timestamp_ms = -1;
-    record->key = (struct view){message->key, (uint32_t)message->key_len};
-    record->value = (struct view){message->payload, (uint32_t)message->len};
 }
 
 /* Hands out what flows, in place; the rest of `count` messages is destroyed. */
@@ -514,7 +573,7 @@ static uint32_t sort_out(struct group *group, uint32_t count, struct record *rec
     uint32_t kept = 0, dropped = 0;
 
     for (uint32_t index = 0; index < count; index++) {
-        rd_kafka_message_t *message = group->messages[index];
+        rd_kafka_message_t *message = group->loan.messages[index];
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_message_destroy(message);
             continue;
@@ -532,11 +591,10 @@ static uint32_t sort_out(struct group *group, uint32_t count, struct record *rec
             continue;
         }
         lane->expected = message->offset + 1;
-        fill_record(&records[kept], message, topic);
-        records[kept].handle = message;
-        group->messages[kept++] = message;
+        loan_fill_record(&records[kept], message, topic);
+        group->loan.messages[kept++] = message;
     }
-    group->message_count = kept;
+    group->loan.count = kept;
     if (dropped > 0)
         metric_add(group->discarded, dropped);
     return kept;
@@ -544,8 +602,8 @@ static uint32_t sort_out(struct group *group, uint32_t count, struct record *rec
 
 static void void_batch(struct group *group, uint32_t count)
 {
-    group->message_count = count;
-    release_messages(group);
+    group->loan.count = count;
+    loan_release(&group->loan);
     if (count > 0)
         metric_add(group->discarded, count);
 }
@@ -556,15 +614,14 @@ enum status group_poll(struct group *group, struct record *records, uint32_t max
     enum status status = STATUS_OK;
 
     *count = 0;
-    release_messages(group);
+    loan_release(&group->loan);
     if (max == 0)
         return STATUS_OK;
-    make_room(group, max);
     group->is_batch_void = false;
-    uint32_t fetched = fetch_batch(group, max, timeout_ms);
+    uint32_t fetched = loan_fetch(&group->loan, group->queue, max, timeout_ms);
     for (uint32_t index = 0; index < fetched && status == STATUS_OK; index++)
-        if (group->messages[index]->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            status = face_error(group, group->messages[index], failure);
+        if (group->loan.messages[index]->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = face_error(group, group->loan.messages[index], failure);
     if (group->broken.remedy != REMEDY_NONE) {
         if (failure != NULL)
             *failure = group->broken;
@@ -577,7 +634,7 @@ enum status group_poll(struct group *group, struct record *records, uint32_t max
     }
     void_batch(group, fetched);
     /* What was thrown away is fetched again, from the expected offsets. */
-    if (fetched > 0 && group->owned_count > 0) {
+    if (fetched > 0 && group->owned_count > 0 && !group->is_spent) {
         rd_kafka_resp_err_t code = assign_flowing(group);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK)
             status = client_fail(&group->client, code, "poll", NULL, failure);

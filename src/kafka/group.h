@@ -30,6 +30,11 @@ enum status group_committed(struct group *group, struct position *positions, uin
                             struct failure *failure);
 int64_t group_known_end(struct group *group, enum topic topic, int32_t partition);
 
+/* The member is dead for the library, and nobody else has its place: a new one is to take it.
+ * Whoever uses the client of the old one lets go of it first. Tells the listener of the loss. */
+bool group_is_spent(const struct group *group);
+enum status group_replace(struct group *group, struct failure *failure);
+
 /* Inside on_revoked or on_assigned. */
 bool group_is_rebalancing(const struct group *group);
 

@@ -70,6 +70,12 @@ static enum status door_poll(void *context, struct record *records, uint32_t max
     *count = 0;
     if (status != STATUS_OK || !has_room)
         return status;
+    if (group_is_spent(kafka->group)) {
+        writer_let_go(kafka->writer);
+        status = group_replace(kafka->group, failure);
+    }
+    if (status != STATUS_OK)
+        return status;
     return group_poll(kafka->group, records, max, timeout_ms, count, failure);
 }
 

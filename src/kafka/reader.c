@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "kafka/client.h"
+#include "kafka/loan.h"
 
 static const char room[] = "kafka";
 
@@ -28,9 +29,7 @@ struct transport_reader {
     int64_t expected;
     rd_kafka_topic_t *handle;
     rd_kafka_queue_t *queue;
-    rd_kafka_message_t **messages; /* of the last poll, lent to the caller */
-    uint32_t message_count;
-    uint32_t message_room;
+    struct loan loan;
     bool is_at_end;
     bool is_end_said; /* later polls wait before they say it again */
 };
@@ -118,27 +117,19 @@ enum status reader_open(struct reader_hall *hall, enum topic topic, int32_t part
     return STATUS_OK;
 }
 
-static void release_messages(struct transport_reader *reader)
-{
-    for (uint32_t index = 0; index < reader->message_count; index++)
-        rd_kafka_message_destroy(reader->messages[index]);
-    reader->message_count = 0;
-}
-
 void reader_close(struct transport_reader *reader)
 {
     struct transport_reader **link;
 
     if (reader == NULL)
         return;
-    release_messages(reader);
+    loan_free(&reader->loan);
     rd_kafka_consume_stop(reader->handle, reader->partition);
     rd_kafka_queue_destroy(reader->queue);
     rd_kafka_topic_destroy(reader->handle);
     for (link = &reader->hall->first; *link != reader; link = &(*link)->next)
         ;
     *link = reader->next;
-    free(reader->messages);
     free(reader);
 }
 
@@ -188,48 +179,6 @@ static enum status face_error(struct transport_reader *reader, const rd_kafka_me
     }
 }
 
-static void make_room(struct transport_reader *reader, uint32_t max)
-{
-    if (max <= reader->message_room)
-        return;
-    free(reader->messages);
-    reader->messages = calloc(max, sizeof(rd_kafka_message_t *));
-    if (reader->messages == NULL)
-        abort();
-    reader->message_room = max;
-}
-
-/* As in group.c: the batch call alone would wait for a full batch. */
-static uint32_t fetch_batch(struct transport_reader *reader, uint32_t max, int64_t timeout_ms)
-{
-    ssize_t count = rd_kafka_consume_batch_queue(reader->queue, 0, reader->messages, max);
-
-    if (count == 0 && timeout_ms > 0) {
-        reader->messages[0] = rd_kafka_consume_queue(reader->queue, (int)timeout_ms);
-        if (reader->messages[0] == NULL)
-            return 0;
-        count = rd_kafka_consume_batch_queue(reader->queue, 0, reader->messages + 1, max - 1);
-        count = (count < 0 ? 0 : count) + 1;
-    }
-    return count < 0 ? 0 : (uint32_t)count;
-}
-
-static void fill_record(struct record *record, const struct transport_reader *reader,
-                        rd_kafka_message_t *message)
-{
-    rd_kafka_timestamp_type_t type;
-
-    record->topic = reader->topic;
-    record->partition = reader->partition;
-    record->offset = message->offset;
-    record->timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
-        record->timestamp_ms = -1;
-    record->key = (struct view){message->key, (uint32_t)message->key_len};
-    record->value = (struct view){message->payload, (uint32_t)message->len};
-    record->handle = message;
-}
-
 enum status reader_poll(struct transport_reader *reader, struct record *records, uint32_t max,
                         int64_t timeout_ms, uint32_t *count, struct failure *failure)
 {
@@ -237,16 +186,15 @@ enum status reader_poll(struct transport_reader *reader, struct record *records,
     uint32_t kept = 0;
 
     *count = 0;
-    release_messages(reader);
+    loan_release(&reader->loan);
     if (max == 0)
         return STATUS_OK;
-    make_room(reader, max);
     if (reader->is_at_end && !reader->is_end_said)
         timeout_ms = 0;
     rd_kafka_poll(reader->hall->client.handle, 0);
-    uint32_t fetched = fetch_batch(reader, max, timeout_ms);
+    uint32_t fetched = loan_fetch(&reader->loan, reader->queue, max, timeout_ms);
     for (uint32_t index = 0; index < fetched; index++) {
-        rd_kafka_message_t *message = reader->messages[index];
+        rd_kafka_message_t *message = reader->loan.messages[index];
         bool is_good = message->err == RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK &&
                        message->offset >= reader->expected;
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK)
@@ -257,10 +205,10 @@ enum status reader_poll(struct transport_reader *reader, struct record *records,
         }
         reader->is_at_end = false;
         reader->expected = message->offset + 1;
-        fill_record(&records[kept], reader, message);
-        reader->messages[kept++] = message;
+        loan_fill_record(&records[kept], message, reader->topic);
+        reader->loan.messages[kept++] = message;
     }
-    reader->message_count = kept;
+    reader->loan.count = kept;
     if (status != STATUS_OK)
         return status;
     *count = kept;

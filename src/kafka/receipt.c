@@ -17,8 +17,8 @@ struct receipt {
     uint32_t parity;
     uint64_t undelivered[2]; /* by parity */
     rd_kafka_topic_partition_list_t *offsets;
-    rd_kafka_queue_t *answers;
-    rd_kafka_resp_err_t code; /* of the last answer */
+    rd_kafka_queue_t *answers; /* of the member that the positions were given to */
+    rd_kafka_resp_err_t code;  /* of the last answer */
 };
 
 struct receipt *receipt_create(struct client *producer, struct group *group)
@@ -29,8 +29,6 @@ struct receipt *receipt_create(struct client *producer, struct group *group)
         abort();
     receipt->producer = producer;
     receipt->group = group;
-    if (group != NULL)
-        receipt->answers = rd_kafka_queue_new(group_client(group)->handle);
     return receipt;
 }
 
@@ -38,7 +36,11 @@ static void close_receipt(struct receipt *receipt)
 {
     if (receipt->offsets != NULL)
         rd_kafka_topic_partition_list_destroy(receipt->offsets);
+    /* With the queue goes an answer that is still to come. */
+    if (receipt->answers != NULL)
+        rd_kafka_queue_destroy(receipt->answers);
     receipt->offsets = NULL;
+    receipt->answers = NULL;
     receipt->stage = STAGE_NONE;
 }
 
@@ -47,8 +49,6 @@ void receipt_destroy(struct receipt *receipt)
     if (receipt == NULL)
         return;
     close_receipt(receipt);
-    if (receipt->answers != NULL)
-        rd_kafka_queue_destroy(receipt->answers);
     free(receipt);
 }
 
@@ -78,8 +78,12 @@ static bool is_delivered(const struct receipt *receipt)
 enum status receipt_start(struct receipt *receipt, const struct position *positions, uint32_t count,
                           struct failure *failure)
 {
-    if (receipt->stage != STAGE_NONE)
-        return STATUS_AGAIN;
+    /* What was let go of has only deliveries left to wait for. */
+    if (receipt->stage != STAGE_NONE) {
+        enum status status = receipt_wait(receipt, 0, failure);
+        if (status != STATUS_OK)
+            return status;
+    }
     if (client_is_hopeless(receipt->producer, failure))
         return STATUS_BROKEN;
     if (count > 0) {
@@ -116,6 +120,8 @@ static enum status store(struct receipt *receipt, struct failure *failure)
     if (status != STATUS_OK)
         return status;
     rd_kafka_consumer_group_metadata_destroy(metadata);
+    if (receipt->answers == NULL)
+        receipt->answers = rd_kafka_queue_new(client->handle);
     receipt->stage = STAGE_STORING;
     rd_kafka_resp_err_t code = rd_kafka_commit_queue(client->handle, receipt->offsets,
                                                      receipt->answers, on_stored, receipt);
@@ -159,6 +165,19 @@ static enum status judge_answer(struct receipt *receipt, struct failure *failure
     if (failure != NULL)
         *failure = found;
     return STATUS_BROKEN;
+}
+
+void receipt_let_go(struct receipt *receipt)
+{
+    if (receipt->stage == STAGE_NONE)
+        return;
+    if (is_delivered(receipt)) {
+        close_receipt(receipt);
+        return;
+    }
+    if (receipt->offsets != NULL)
+        rd_kafka_topic_partition_list_destroy(receipt->offsets);
+    receipt->offsets = NULL;
 }
 
 /* Waits at most once; the caller comes again. */

@@ -31,4 +31,7 @@ void receipt_delivered(struct receipt *receipt, uint32_t mark);
 enum status receipt_start(struct receipt *receipt, const struct position *positions, uint32_t count,
                           struct failure *failure);
 enum status receipt_wait(struct receipt *receipt, int64_t timeout_ms, struct failure *failure);
+/* Gives up the positions that are under way: nobody will ask how that ended. The deliveries
+ * before them are waited for by the next receipt_start. */
+void receipt_let_go(struct receipt *receipt);
 #endif

@@ -29,6 +29,7 @@ struct transaction {
     struct client *client;
     struct group *group;
     enum phase phase;
+    int64_t begun_ms; /* the transaction that is open, or was last */
     atomic_bool is_closing;
 
     pthread_t committer;
@@ -77,10 +78,17 @@ bool transaction_is_spent(const struct transaction *transaction)
 }
 
 /* Only an id that outlives its process can be taken over by another process. One that nobody
- * else has is fenced by the coordinator alone, when it ends a transaction that took too long. */
+ * else has is fenced by the coordinator alone, when it ends a transaction that took too long:
+ * and so may the other, after an outage. Should it have a successor as well, the group tells. */
 static bool is_taken_over(const struct transaction *transaction)
 {
-    if (transaction->setup->options->group_instance_id == NULL)
+    const struct kafka_options *options = transaction->setup->options;
+
+    if (options->group_instance_id == NULL)
+        return false;
+    if (transaction->phase != PHASE_NONE &&
+        clock_monotonic_ms(clock_system()) - transaction->begun_ms >=
+            options->transaction_timeout_ms)
         return false;
     switch (rd_kafka_fatal_error(transaction->client->handle, NULL, 0)) {
     case RD_KAFKA_RESP_ERR__FENCED:
@@ -330,6 +338,7 @@ enum status transaction_begin(struct transaction *transaction, struct failure *f
         return STATUS_BROKEN;
     enum status status = judge(transaction->client, "beginning a transaction",
                                rd_kafka_begin_transaction(transaction->client->handle), failure);
+    transaction->begun_ms = clock_monotonic_ms(clock_system());
     if (status == STATUS_OK)
         transaction->phase = PHASE_OPEN;
     else if (transaction_is_spent(transaction))

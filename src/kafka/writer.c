@@ -374,11 +374,19 @@ enum status writer_abort(struct writer *writer, struct failure *failure)
 {
     enum status status = STATUS_OK;
 
-    if (!writer->is_transactional)
+    if (!writer->is_transactional) {
+        receipt_let_go(writer->receipt);
         return STATUS_OK;
+    }
     if (!writer->is_replacing)
         status = transaction_abort(writer->transaction, failure);
     if (status == STATUS_OK && (writer->is_replacing || transaction_is_spent(writer->transaction)))
         status = replace_producer(writer, failure);
     return status;
+}
+
+void writer_let_go(struct writer *writer)
+{
+    if (!writer->is_transactional)
+        receipt_let_go(writer->receipt);
 }

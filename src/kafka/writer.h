@@ -29,4 +29,6 @@ enum status writer_commit_start(struct writer *writer, const struct position *po
                                 uint32_t count, struct failure *failure);
 enum status writer_commit_wait(struct writer *writer, int64_t timeout_ms, struct failure *failure);
 enum status writer_abort(struct writer *writer, struct failure *failure);
+/* Before the group's member is replaced. */
+void writer_let_go(struct writer *writer);
 #endif

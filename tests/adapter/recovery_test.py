@@ -2,6 +2,7 @@
 """Crashes, outages and moves: nothing is lost, and with exactly-once nothing is doubled."""
 import signal
 import unittest
+import uuid
 
 from episodes import EpisodeTest, Load, all_failures
 from world import KAFKA_SERVICE, Recorder, produce_lines, services, sql, wait_until
@@ -84,6 +85,36 @@ class Recovery(EpisodeTest):
                       all_failures(100, 100))
         self.check_published_once(self.check_final(200))
         self.assertEqual(weir.stop(), 0)
+
+    def test_broker_down_for_longer_than_sessions_last(self):
+        """Static and dynamic members, both guarantees: all are thrown out, none needs help."""
+        members = []
+        for name, guarantee, instance in (("static", "exactly_once", "pod-0"),
+                                          ("static-at-least-once", "at_least_once", "pod-0"),
+                                          ("dynamic", "exactly_once", None),
+                                          ("dynamic-at-least-once", "at_least_once", None)):
+            self.prefix = f"t{uuid.uuid4().hex[:8]}."
+            settings = self.config(
+                kafka=[f"group.instance.id: {instance}"] if instance else [], workers=1,
+                processing=[f"guarantee: {guarantee}"])
+            self.create_topics(settings)
+            members.append((self.prefix, guarantee, self.weir(settings, name=name)))
+        for self.prefix, _, weir in members:
+            weir.wait_ready(90)
+            produce_lines(self.topic("auth-events"), all_failures(0, 100))
+        for _, _, weir in members:
+            wait_until(lambda: weir.metric("weir_events_total") > 100, "progress")
+        services("kill", KAFKA_SERVICE)
+        for _, _, weir in members:
+            wait_until(lambda: "partitions lost" in weir.log(), "the end of the session")
+        services("start", KAFKA_SERVICE)
+        for self.prefix, _, weir in members:
+            produce_lines(self.topic("auth-events"), all_failures(100, 100))
+        for self.prefix, guarantee, weir in members:
+            records = self.check_final(200)
+            if guarantee == "exactly_once":
+                self.check_published_once(records)
+            self.assertEqual(weir.stop(), 0, weir.name)
 
     def test_slack_and_database_down_and_back(self):
         slack = Recorder(503)

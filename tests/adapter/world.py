@@ -71,11 +71,11 @@ def kcat(*words, data=None, timeout=60):
 
 
 def produce_lines(topic, events, partitioner="murmur2_random"):
-    """JSON events, one a line, keyed by tenant."""
+    """JSON events, one a line, keyed by tenant; in their order, whatever the broker goes through."""
     data = "".join(f"{event['tenant_id']}\t{json.dumps(event, separators=(',', ':'))}\n"
                    for event in events)
-    kcat("-P", "-t", topic, "-K", "\t", "-X", f"partitioner={partitioner}", "-q",
-         data=data.encode())
+    kcat("-P", "-t", topic, "-K", "\t", "-X", f"partitioner={partitioner}",
+         "-X", "enable.idempotence=true", "-q", data=data.encode())
 
 
 def produce_bytes(topic, key, message, partition=None):

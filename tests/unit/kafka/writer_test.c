@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "unit/kafka/member.h"
+#include "unit/kafka/side_by_side.h"
 
 /* Request numbers and errors of Kafka's protocol (protocol guide, "API keys", "Error codes"). */
 enum {
@@ -100,6 +101,49 @@ static void test_positions_wait_for_deliveries(void **state)
         committed_offset(&member, member.positions[0].topic, member.positions[0].partition), 7);
     member_flush(&member);
     assert_int_equal(count_records(&member, TOPIC_ALERTS, 0), 102);
+    member_close(&member);
+    world_close(&world);
+}
+
+/* The coordinator may be away for as long as it likes: whoever goes back does not wait for it. */
+static void test_commit_under_way_is_let_go(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    enum status status = STATUS_AGAIN;
+
+    (void)state;
+    world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, false, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "before");
+    member_flush(&member);
+    broker_set_away(world.broker, true);
+    assert_int_equal(door->commit_start(context, member.positions, 1, &failure), STATUS_OK);
+    for (int turn = 0; turn < 5; turn++)
+        assert_int_equal(door->commit_wait(context, 20, &failure), STATUS_AGAIN);
+    assert_int_equal(door->abort(context, &failure), STATUS_OK);
+    assert_int_equal(door->commit_start(context, NULL, 0, &failure), STATUS_OK);
+    assert_int_equal(door->commit_wait(context, 20, &failure), STATUS_OK);
+
+    /* A record under way is still waited for. */
+    member_send(&member, TOPIC_ALERTS, 0, "k", "meanwhile");
+    assert_int_equal(door->commit_start(context, member.positions, 1, &failure), STATUS_OK);
+    assert_int_equal(door->commit_wait(context, 20, &failure), STATUS_AGAIN);
+    assert_int_equal(door->abort(context, &failure), STATUS_OK);
+    assert_int_equal(door->commit_start(context, NULL, 0, &failure), STATUS_AGAIN);
+    broker_set_away(world.broker, false);
+    UNTIL(status != STATUS_AGAIN, {
+        member_poll(&member, 20, NULL);
+        status = door->commit_start(context, NULL, 0, &failure);
+    });
+    assert_int_equal(status, STATUS_OK);
+    UNTIL((status = door->commit_wait(context, 20, &failure)) != STATUS_AGAIN, (void)0);
+    assert_int_equal(status, STATUS_OK);
+    assert_int_equal(count_records(&member, TOPIC_ALERTS, 0), 2);
     member_close(&member);
     world_close(&world);
 }
@@ -393,6 +437,35 @@ static void test_producer_that_was_taken_over_stops(void **state)
     world_close(&world);
 }
 
+/* Unless the transaction took too long: then the coordinator itself has ended it. */
+static void test_static_producer_that_took_too_long_is_replaced(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    enum status status = STATUS_BROKEN;
+
+    (void)state;
+    world_open(&world);
+    world.options.group_instance_id = "pod-0";
+    world.options.transaction_timeout_ms = 1000;
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    own_everything(&member);
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    const int64_t begun_ms = now_ms();
+    UNTIL(now_ms() - begun_ms > world.options.transaction_timeout_ms,
+          member_poll(&member, 50, NULL));
+    broker_fail_requests(world.broker, REQUEST_END_TXN, ERROR_PRODUCER_FENCED, 1);
+    assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_ROLL_BACK);
+    UNTIL(status == STATUS_OK,
+          status = member.transport.door->abort(member.transport.context, &failure));
+    member_send(&member, TOPIC_ALERTS, 0, "k", "v");
+    member_commit(&member);
+    member_close(&member);
+    world_close(&world);
+}
+
 static void test_denied_transactional_id_names_the_right(void **state)
 {
     struct world world;
@@ -439,6 +512,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_positions_wait_for_deliveries),
+        cmocka_unit_test(test_commit_under_way_is_let_go),
         cmocka_unit_test(test_commit_of_a_past_generation_is_void),
         cmocka_unit_test(test_record_that_the_broker_refuses_stops),
         cmocka_unit_test(test_too_large_a_record_is_set_aside),
@@ -450,8 +524,9 @@ int main(void)
         cmocka_unit_test(test_refused_record_in_a_transaction_stops),
         cmocka_unit_test(test_producer_that_broke_down_is_replaced),
         cmocka_unit_test(test_producer_that_was_taken_over_stops),
+        cmocka_unit_test(test_static_producer_that_took_too_long_is_replaced),
         cmocka_unit_test(test_denied_transactional_id_names_the_right),
         cmocka_unit_test(test_no_broker_says_where_it_looked),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_side_by_side(tests, sizeof tests / sizeof tests[0]);
 }
