@@ -17,8 +17,9 @@ static const char *escape_of(char letter)
     case '>':
         return "&gt;";
     default:
-        /* Nothing that people could read, and some of it Slack refuses. */
-        return (unsigned char)letter < ' ' && letter != '\n' ? " " : NULL;
+        /* Nothing that people could read, and some of it Slack refuses. A value that breaks the
+         * line could pass for another fact of the alert. */
+        return (unsigned char)letter < ' ' || letter == 0x7F ? " " : NULL;
     }
 }
 

@@ -6,7 +6,8 @@
  * Slack refuses a message with a section of more than 3,000 characters, more than 10
  * fields in a section or more than 50 blocks: texts are cut, with an ellipsis, between
  * characters and never inside an escape. &, < and > are escaped, so that no value can
- * become a link or call a channel; `verbatim` keeps Slack from finding links by itself.
+ * become a link or call a channel; `verbatim` keeps Slack from finding links by itself. A
+ * line break in a value becomes a space: it would begin what looks like another fact.
  *
  * Pure.
  */

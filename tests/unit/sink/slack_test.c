@@ -100,7 +100,7 @@ static void markup_is_escaped(void **state)
     struct message message;
 
     (void)state;
-    alert.tenant_id = VIEW_LITERAL("<https://evil.example|click> & co");
+    alert.tenant_id = VIEW_LITERAL("<https://evil.example|click> & co\n*Severity*\r\nlow");
     alert.alert.message = VIEW_LITERAL("a<b>&\"\\\n\x01\xFF end");
     write_message(&message, &alert);
     check_limits(message.root);
@@ -108,7 +108,8 @@ static void markup_is_escaped(void **state)
     assert_null(strchr(message.out.data, '<'));
     assert_null(strchr(message.out.data, '>'));
     assert_non_null(strstr(message.out.data, "&lt;!channel&gt;"));
-    assert_non_null(strstr(message.out.data, "&lt;https://evil.example|click&gt; &amp; co"));
+    assert_non_null(strstr(message.out.data, "*Tenant*\\n&lt;https://evil.example|click&gt; &amp; "
+                                             "co *Severity*  low\""));
     assert_non_null(strstr(message.out.data, "\"verbatim\":true"));
     assert_non_null(strstr(message.out.data, "(closed)"));
     free_message(&message);
