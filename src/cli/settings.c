@@ -358,6 +358,7 @@ static void read_parts(const struct settings_request *request, struct settings *
                            &settings->complaints);
     if ((request->parts & SETTINGS_CODEC) != 0)
         read_table(settings, &codec_option_table, &settings->codec);
+    settings->codec.topic_prefix = settings->kafka.topics.prefix; /* absent without that part */
     if ((request->parts & SETTINGS_PIPELINE) != 0)
         read_table(settings, &pipeline_option_table, &settings->pipeline);
     if ((request->parts & SETTINGS_SINKS) != 0) {

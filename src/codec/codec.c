@@ -99,7 +99,6 @@ enum source { SOURCE_REGISTRY, SOURCE_FINGERPRINT };
 
 struct codec {
     struct codec_options options;
-    char *topic_prefix;
     const struct clock *clock;
     struct arena *arena; /* layouts, our schemas */
     struct known_schema *known;
@@ -214,19 +213,12 @@ void codec_destroy(struct codec *codec)
     map_destroy(codec->bindings);
     registry_close(codec->registry);
     arena_destroy(codec->arena);
-    free(codec->topic_prefix);
     free(codec);
 }
 
 void codec_set_clock(struct codec *codec, const struct clock *clock)
 {
     codec->clock = clock;
-}
-
-void codec_set_topic_prefix(struct codec *codec, const char *prefix)
-{
-    free(codec->topic_prefix);
-    codec->topic_prefix = prefix != NULL ? strdup(prefix) : NULL;
 }
 
 const struct layout *codec_layout(const struct codec *codec, enum event_kind kind)
@@ -499,8 +491,8 @@ static enum status ask_registry_id(struct codec *codec, uint32_t line, struct fa
         return failure_set(failure, REMEDY_STOP,
                            "output.format avro-registry needs schema.registry.url");
     byte_writer_init(&subject);
-    byte_print(&subject, "%s%s-value", codec->topic_prefix != NULL ? codec->topic_prefix : "",
-               topic_name_of_line(line));
+    const char *prefix = codec->options.topic_prefix;
+    byte_print(&subject, "%s%s-value", prefix != NULL ? prefix : "", topic_name_of_line(line));
     status = registry_register(codec->registry, codec->clock, byte_writer_view(&subject),
                                view_of(codec->lines[line].schema_text), &id, failure);
     byte_writer_free(&subject);

@@ -44,8 +44,9 @@ struct codec_options {
     const char *registry_password;
     int64_t registry_timeout_ms;
     int64_t message_bytes_max; /* larger ones are set aside */
+    const char *topic_prefix;  /* topics.prefix, in the subjects of our schemas; NULL: none */
 };
-/* Section "codec". */
+/* Section "codec"; topic_prefix is Kafka's, and filled by who reads both. */
 extern const struct option_table codec_option_table;
 
 /* Why a message was refused; the codes are part of the interface. */
@@ -80,8 +81,6 @@ void codec_destroy(struct codec *codec);
 /* For the back-off of the registry; preset clock_system(). Borrowed. Read only when a schema
  * is met that is not known yet. */
 void codec_set_clock(struct codec *codec, const struct clock *clock);
-/* topics.prefix: stands before the topic in the subjects of our schemas. Copied; NULL: none. */
-void codec_set_topic_prefix(struct codec *codec, const char *prefix);
 
 /* A request that does not say how many it wants: request.count is this, its bit stays clear. */
 enum { CODEC_REQUEST_COUNT = 10 };

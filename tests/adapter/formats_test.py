@@ -4,8 +4,9 @@ mail, and in the metrics."""
 import email
 import json
 import unittest
+import urllib.request
 
-from world import (REGISTRY, MailRecorder, Recorder, WorldTest, confluent, produce_bytes,
+from world import (REGISTRY, MailRecorder, Recorder, WorldTest, confluent, consume, produce_bytes,
                    produce_lines, register_schema, schema_of, single_object, sql, wait_until)
 
 START = 1_700_000_000_000
@@ -81,6 +82,22 @@ class Formats(WorldTest):
         self.assertGreaterEqual(weir.metric("weir_events_total", 'topic="auth-events"'), 15)
         self.assertGreaterEqual(weir.metric("weir_alerts_opened_total", 'severity="high"'), 9)
         self.assertNotIn("SG.secret", weir.log() + weir.get("/status")[1] + weir.get("/metrics")[1])
+        self.assertEqual(weir.stop(), 0)
+
+    def test_results_by_registry_and_sinks_that_read_them(self):
+        """Results written with a schema of the registry, whose subjects carry the prefix."""
+        settings = self.settings.replace("codec:\n", "codec:\n  output.format: avro-registry\n")
+        self.create_topics(settings)
+        weir = self.weir(settings, self.environment)
+        weir.wait_ready()
+        produce_lines(self.topic("auth-events"), [failure(n, "json") for n in range(5)])
+        wait_until(lambda: sql("SELECT count(*) FROM alerts", self.url) == [["3"]], "rows")
+        records = consume(self.topic("alerts"))
+        self.assertEqual({value[:1] for _, value in records}, {b"\x00"})
+        number = int.from_bytes(records[0][1][1:5], "big")
+        with urllib.request.urlopen(f"{REGISTRY}/subjects/{self.topic('alerts')}-value/versions/1",
+                                    timeout=10) as answer:
+            self.assertEqual(json.load(answer)["id"], number)
         self.assertEqual(weir.stop(), 0)
 
     def test_mail_server(self):

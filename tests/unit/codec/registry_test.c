@@ -177,6 +177,7 @@ struct world {
     struct stand_in stand_in;
     struct clock clock;
     int64_t now_ms;
+    struct codec_options options;
     struct codec *codec;
     struct arena *arena;
     struct event event;
@@ -212,19 +213,19 @@ static void start_stand_in(struct stand_in *stand_in)
 static int open_world(void **state)
 {
     struct world *world = calloc(1, sizeof *world);
-    struct codec_options options = {
+
+    start_stand_in(&world->stand_in);
+    world->options = (struct codec_options){
         .output = CODEC_AVRO_REGISTRY,
+        .registry_url = world->stand_in.url,
         .registry_user = "user",
         .registry_password = "pass",
         .registry_timeout_ms = 300,
     };
-
-    start_stand_in(&world->stand_in);
-    options.registry_url = world->stand_in.url;
     world->arena = arena_create(65536);
     world->clock = (struct clock){tell_ms, tell_ns, world};
     world->now_ms = 1000000;
-    if (codec_create(&options, &world->codec, &world->failure) != STATUS_OK)
+    if (codec_create(&world->options, &world->codec, &world->failure) != STATUS_OK)
         fail_msg("%s", world->failure.text);
     codec_set_clock(world->codec, &world->clock);
     *state = world;
@@ -382,6 +383,14 @@ static struct result make_result(void)
     return result;
 }
 
+static void open_with_prefix(struct world *world, const char *prefix)
+{
+    world->options.topic_prefix = prefix;
+    codec_destroy(world->codec);
+    assert_int_equal(codec_create(&world->options, &world->codec, &world->failure), STATUS_OK);
+    codec_set_clock(world->codec, &world->clock);
+}
+
 static void test_our_schema_is_registered_once(void **state)
 {
     struct world *world = *state;
@@ -389,7 +398,7 @@ static void test_our_schema_is_registered_once(void **state)
     struct byte_writer out;
 
     byte_writer_init(&out);
-    codec_set_topic_prefix(world->codec, "eu/shop.");
+    open_with_prefix(world, "eu/shop.");
     for (int i = 0; i < 2; i++) {
         byte_writer_reset(&out);
         assert_int_equal(codec_encode_result(world->codec, &result, &out, &world->failure),
@@ -435,7 +444,7 @@ static void test_a_refused_schema_stops(void **state)
     struct byte_writer out;
 
     byte_writer_init(&out);
-    codec_set_topic_prefix(world->codec, "refused.");
+    open_with_prefix(world, "refused.");
     assert_int_equal(codec_encode_result(world->codec, &result, &out, &world->failure),
                      STATUS_BROKEN);
     assert_int_equal(world->failure.remedy, REMEDY_STOP);
