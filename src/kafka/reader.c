@@ -61,10 +61,14 @@ enum status reader_hall_open(const struct kafka_setup *setup, struct reader_hall
 
 void reader_hall_close(struct reader_hall *hall)
 {
+    struct transport_reader *next;
+
     if (hall == NULL)
         return;
-    while (hall->first != NULL)
-        reader_close(hall->first);
+    for (struct transport_reader *reader = hall->first; reader != NULL; reader = next) {
+        next = reader->next;
+        reader_close(reader);
+    }
     client_close(&hall->client);
     free(hall);
 }
