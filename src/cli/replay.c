@@ -29,6 +29,7 @@
 #include "cli/sorter.h"
 #include "cli/yaml.h"
 #include "event/topic.h"
+#include "pipeline/result_key.h"
 
 enum {
     INPUTS_MAX = 64,
@@ -242,14 +243,6 @@ static void write_out(struct replay *replay)
     byte_writer_reset(&replay->output);
 }
 
-/* The record key: jobs and commands have their own, the rest goes by tenant. */
-static struct view key_of(const struct result *result)
-{
-    if (result->kind == RESULT_BATCH_JOB || result->kind == RESULT_COMMAND_RESULT)
-        return result->id;
-    return result->tenant_id;
-}
-
 static void print_result(struct replay *replay, const struct result *result)
 {
     struct byte_writer *out = &replay->output;
@@ -259,7 +252,7 @@ static void print_result(struct replay *replay, const struct result *result)
     json_name(&json, "topic");
     json_text(&json, topic_info(topic_of_result(result->kind))->name);
     json_name(&json, "key");
-    json_view(&json, key_of(result));
+    json_view(&json, result_key(result, outbox_scratch(replay->outbox)));
     json_name(&json, "value");
     codec_json(result_shape(result->kind), result, out);
     json_end_object(&json);

@@ -578,7 +578,8 @@ enum status intake_encode(struct pipeline *pipeline)
         const struct result *result = outbox_at(pipeline->outbox, pipeline->outbox_next);
         struct failure failure = {0};
         struct byte_writer *value =
-            parcel_begin(pipeline->current, topic_of_result(result->kind), -1, result_key(result));
+            parcel_begin(pipeline->current, topic_of_result(result->kind), -1,
+                         result_key(result, outbox_scratch(pipeline->outbox)));
 
         if (codec_encode_result(pipeline->setup.codec, result, value, &failure) != STATUS_OK) {
             parcel_cancel(pipeline->current);

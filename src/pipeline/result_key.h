@@ -2,25 +2,13 @@
 #define PIPELINE_RESULT_KEY_H
 /*
  * result_key.h - the key under which a result is published.
+ *
+ * Tenants choose the ids of their batch jobs, so a job's key is TENANT/JOB, with %2F for a
+ * slash in the tenant's id and %25 for a percent sign: no two jobs have the same.
  */
+#include "base/arena.h"
 #include "event/result.h"
 
-/* Absent: none (a result about the platform). */
-static inline struct view result_key(const struct result *result)
-{
-    switch (result->kind) {
-    case RESULT_BATCH_JOB:
-    case RESULT_COMMAND_RESULT:
-        return result->id;
-    case RESULT_ALERT:
-    case RESULT_RECOMMENDATION:
-    case RESULT_ANALYTICS:
-    case RESULT_AUDIT:
-    case RESULT_NOTIFICATION:
-    case RESULT_POPULARITY:
-    case RESULT_KIND_COUNT:
-        return result->tenant_id;
-    }
-    return result->tenant_id;
-}
+/* Absent: none (a result about the platform). The key lives in the result or in the arena. */
+struct view result_key(const struct result *result, struct arena *arena);
 #endif

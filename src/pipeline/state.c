@@ -441,7 +441,8 @@ static enum status take_results(struct verify *verify, struct failure *failure)
         status = codec_encode_result(verify->setup->codec, result, &verify->bytes, failure);
         if (status != STATUS_OK)
             return status;
-        note_result(&verify->expected, topic_of_result(result->kind), result_key(result),
+        note_result(&verify->expected, topic_of_result(result->kind),
+                    result_key(result, outbox_scratch(verify->outbox)),
                     byte_writer_view(&verify->bytes), NULL);
     }
     outbox_reset(verify->outbox);

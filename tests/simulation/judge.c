@@ -17,6 +17,7 @@
 
 #include "base/hash.h"
 #include "pipeline/machine.h"
+#include "pipeline/result_key.h"
 #include "pipeline/state.h"
 #include "simulation/world.h"
 
@@ -81,9 +82,7 @@ static void take_results(struct judge *judge)
 {
     for (uint32_t i = 0; i < outbox_count(judge->outbox); i++) {
         const struct result *result = outbox_at(judge->outbox, i);
-        struct view key = result->kind == RESULT_COMMAND_RESULT || result->kind == RESULT_BATCH_JOB
-                              ? result->id
-                              : result->tenant_id;
+        struct view key = result_key(result, outbox_scratch(judge->outbox));
         struct failure failure;
 
         byte_writer_reset(&judge->bytes);
