@@ -228,7 +228,8 @@ static void run_in_room(struct command_call *call, const struct room_instance *r
     if (view_is_absent(call->event->tenant_id))
         reject_missing_tenant(call);
     else if (call->is_home)
-        room->row->command(room->state, call->event, call->arena, call->outbox, &call->answer);
+        room->row->command(room->state, call->event, call->tenant, call->arena, call->outbox,
+                           &call->answer);
 }
 
 static const struct room_instance *find_room(const struct command_call *call)

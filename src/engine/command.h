@@ -21,9 +21,10 @@ struct command_call {
     struct rulebook *book;
     const struct room_instance *rooms; /* those at work */
     uint32_t room_count;
-    bool is_home;          /* this partition answers, and holds the tenant's state */
-    struct arena *arena;   /* of the texts below */
-    struct outbox *outbox; /* of what a room publishes beside the answer */
+    const struct tenant *tenant; /* NULL: it is none, or is rejected */
+    bool is_home;                /* this partition answers, and holds the tenant's state */
+    struct arena *arena;         /* of the texts below */
+    struct outbox *outbox;       /* of what a room publishes beside the answer */
 
     /* What came of it. */
     struct room_answer answer;

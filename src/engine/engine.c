@@ -237,6 +237,9 @@ static void apply_command(struct engine *engine, const struct event *event, stru
         .book = engine->book,
         .rooms = engine->rooms,
         .room_count = engine->room_count,
+        .tenant = view_is_absent(event->tenant_id)
+                      ? NULL
+                      : tenant_find(engine->config->tenants, event->tenant_id),
         .is_home = is_home(engine, event->tenant_id),
         .arena = outbox_scratch(outbox),
         .outbox = outbox,

@@ -73,9 +73,10 @@ struct room {
     void (*finish)(void *state, struct outbox *outbox);
     /* The old rules live until it returns. */
     void (*replace_rules)(void *state, const struct rule_set *rules, struct outbox *outbox);
-    /* One of command_types, with a tenant; only in the tenant's home partition. */
-    void (*command)(void *state, const struct event *event, struct arena *arena,
-                    struct outbox *outbox, struct room_answer *answer);
+    /* One of command_types, with a tenant; only in the tenant's home partition. `tenant` is NULL
+     * when such tenants are rejected. */
+    void (*command)(void *state, const struct event *event, const struct tenant *tenant,
+                    struct arena *arena, struct outbox *outbox, struct room_answer *answer);
     /* There is work for the next tick, the sooner the better. */
     bool (*is_busy)(const void *state);
     void (*save)(const void *state, struct byte_writer *out);

@@ -23,9 +23,17 @@ static void close_recommend(void *state)
     recommend_close(state);
 }
 
+static struct recommend_context context_of(const struct tenant *tenant)
+{
+    return (struct recommend_context){
+        .is_sharing = tenant->is_sharing,
+        .is_enterprise = tenant->plan == PLAN_ENTERPRISE,
+    };
+}
+
 static void apply(void *state, const struct room_event *event, struct outbox *outbox)
 {
-    struct recommend_context context = {.is_sharing = event->tenant->is_sharing};
+    struct recommend_context context = context_of(event->tenant);
 
     recommend_apply(state, event->event, &context, outbox);
 }
@@ -43,12 +51,15 @@ static void tick(void *state, int64_t now_ms, int64_t awake_ms, const int64_t *l
     recommend_tick(state, now_ms, outbox);
 }
 
-static void run_command(void *state, const struct event *event, struct arena *arena,
-                        struct outbox *outbox, struct room_answer *answer)
+static void run_command(void *state, const struct event *event, const struct tenant *tenant,
+                        struct arena *arena, struct outbox *outbox, struct room_answer *answer)
 {
+    struct recommend_context context = {.is_sharing = false};
     struct recommend_answer own = {0};
 
-    recommend_command(state, event, arena, outbox, &own);
+    if (tenant != NULL)
+        context = context_of(tenant);
+    recommend_command(state, event, &context, arena, outbox, &own);
     *answer = (struct room_answer){own.is_accepted, own.error, own.before, own.after, own.result};
 }
 

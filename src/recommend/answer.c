@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "base/hash.h"
+#include "recommend/dedicated.h"
 #include "recommend/model.h"
 #include "recommend/state.h"
 
@@ -33,6 +34,7 @@ struct list {
     enum strategy strategy;
     const char *model_name;
     const char *model_version;
+    uint32_t dedicated_version; /* instead of these two; 0: none */
 };
 
 /* ---- choosing ---- */
@@ -180,10 +182,12 @@ static void fill_list(struct recommend *recommend, struct market *market,
     ranking_begin(ranking, store, market, customer, question->time_ms, context, context_count);
     model_prepare(kind, market->model, ranking);
     name_kind(list, kind);
-    if (customer != NULL)
+    if (customer != NULL) {
         kind->score(market->model, ranking, question->excludes_purchased);
-    else
+        list->dedicated_version = dedicated_correct(market, ranking, question->excludes_purchased);
+    } else {
         score_by_popularity(ranking);
+    }
     if (context_count > 0) {
         favour_context(ranking);
         list->strategy = STRATEGY_ITEM_ITEM;
@@ -269,6 +273,11 @@ static void publish(const struct question *question, const struct list *list, st
         .strategy = list->strategy,
         .event_time_ms = question->time_ms,
     };
+    if (list->dedicated_version != 0) {
+        result.recommendation.model_name = VIEW_LITERAL(DEDICATED_MODEL_NAME);
+        result.recommendation.model_version =
+            view_of(arena_print(arena, "%u", list->dedicated_version));
+    }
     result_mark(&result, NULL);
     outbox_add(outbox, &result);
 }
@@ -286,7 +295,8 @@ uint32_t answer(struct recommend *recommend, const struct question *question, st
     assert(question->count > 0);
     if (market != NULL && market->product_count > 0)
         fill_list(recommend, market, question, &list);
-    if (question->is_sharing && (market == NULL || market->totals.orders < FEW_ORDERS))
+    if (question->is_sharing &&
+        (market == NULL || (market->totals.orders < FEW_ORDERS && !dedicated_is_isolated(market))))
         fill_from_others(&recommend->shared, market, question, &list);
     publish(question, &list, outbox);
     recommend->totals.recommendations++;

@@ -1,6 +1,7 @@
 /* What people may tell the room: a table, one row a type. */
 #include <assert.h>
 
+#include "recommend/dedicated.h"
 #include "recommend/job.h"
 #include "recommend/model.h"
 #include "recommend/state.h"
@@ -9,6 +10,7 @@ struct call {
     struct recommend *recommend;
     struct market *market; /* NULL: nothing is known of the tenant */
     const struct event *event;
+    bool is_enterprise; /* the tenant */
     struct arena *arena;
     struct outbox *outbox;
     struct recommend_answer *answer;
@@ -119,6 +121,7 @@ static void forget_customer(struct call *call)
         job_forget(call->market, id);
     }
     if (reference != 0) {
+        dedicated_forget(store, call->market, customer_at(store, reference)->hash);
         const struct model_kind *kind = call->market->kind;
         if (kind->forget != NULL)
             kind->forget(call->market->model, store, customer_at(store, reference));
@@ -187,23 +190,98 @@ static void summarize(struct call *call)
                      call->event->id, call->outbox);
 }
 
+/* ---- a model of its own ---- */
+
+/* A step of the request: what it was before, what it is now, or why not. */
+static void tell_step(struct call *call, const char *before, const char *refusal)
+{
+    if (refusal != NULL) {
+        reject(call, refusal);
+        return;
+    }
+    call->answer->before = one_pair(call->arena, "status", view_of(before));
+    call->answer->after = dedicated_describe(call->market, &call->recommend->store, call->arena);
+    call->answer->result = call->answer->after;
+}
+
+static void request_isolation(struct call *call)
+{
+    if (!call->is_enterprise) {
+        reject(call, "tenant_id: dedicated models are for tenants whose plan is enterprise "
+                     "(tenants.list)");
+        return;
+    }
+    const char *before = dedicated_status(need_market(call));
+    tell_step(call, before,
+              dedicated_request(&call->recommend->store, call->market, call->event, call->arena));
+}
+
+static void decide_isolation(struct call *call, enum isolation decision)
+{
+    const char *before = dedicated_status(need_market(call));
+
+    tell_step(call, before,
+              dedicated_decide(&call->recommend->store, call->market, call->event, decision,
+                               call->arena));
+}
+
+static void approve_isolation(struct call *call)
+{
+    decide_isolation(call, ISOLATION_APPROVED);
+}
+
+static void reject_isolation(struct call *call)
+{
+    decide_isolation(call, ISOLATION_REJECTED);
+}
+
+static void revoke_isolation(struct call *call)
+{
+    decide_isolation(call, ISOLATION_REVOKED);
+}
+
+static void create_tenant_model(struct call *call)
+{
+    const char *before = dedicated_status(need_market(call));
+
+    tell_step(call, before, dedicated_create(&call->recommend->store, call->market, call->arena));
+}
+
+static void tell_isolation(struct call *call)
+{
+    call->answer->result =
+        dedicated_describe(need_market(call), &call->recommend->store, call->arena);
+}
+
 /* ---- the table ---- */
 
 static const struct row {
     const char *type;
     void (*run)(struct call *call);
 } rows[] = {
-    {"block-product", block_product},       {"unblock-product", unblock_product},
-    {"cancel-batch-job", cancel_batch_job}, {"forget-customer", forget_customer},
-    {"select-model", select_model},         {"push-recommendations", push_recommendations},
-    {"summarize-tenant", summarize},        {"summarize-customer", summarize_one},
+    {"block-product", block_product},
+    {"unblock-product", unblock_product},
+    {"cancel-batch-job", cancel_batch_job},
+    {"forget-customer", forget_customer},
+    {"select-model", select_model},
+    {"push-recommendations", push_recommendations},
+    {"summarize-tenant", summarize},
+    {"summarize-customer", summarize_one},
+    {"request-isolation", request_isolation},
+    {"approve-isolation", approve_isolation},
+    {"reject-isolation", reject_isolation},
+    {"revoke-isolation", revoke_isolation},
+    {"create-tenant-model", create_tenant_model},
+    {"isolation-status", tell_isolation},
 };
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 
 const char *const recommend_command_types[] = {
-    "block-product",    "unblock-product",    "cancel-batch-job",
-    "forget-customer",  "select-model",       "push-recommendations",
-    "summarize-tenant", "summarize-customer", NULL,
+    "block-product",       "unblock-product",    "cancel-batch-job",
+    "forget-customer",     "select-model",       "push-recommendations",
+    "summarize-tenant",    "summarize-customer", "request-isolation",
+    "approve-isolation",   "reject-isolation",   "revoke-isolation",
+    "create-tenant-model", "isolation-status",   NULL,
 };
 _Static_assert(sizeof recommend_command_types / sizeof recommend_command_types[0] == ROW_COUNT + 1,
                "a name for each row");
@@ -221,7 +299,8 @@ bool recommend_has_command(struct view type)
     return find_row(type) != NULL;
 }
 
-void recommend_command(struct recommend *recommend, const struct event *event, struct arena *arena,
+void recommend_command(struct recommend *recommend, const struct event *event,
+                       const struct recommend_context *context, struct arena *arena,
                        struct outbox *outbox, struct recommend_answer *answer)
 {
     const struct row *row = find_row(event->command.type);
@@ -233,6 +312,7 @@ void recommend_command(struct recommend *recommend, const struct event *event, s
         .recommend = recommend,
         .market = market_find(&recommend->store, event->tenant_id),
         .event = event,
+        .is_enterprise = context->is_enterprise,
         .arena = arena,
         .outbox = outbox,
         .answer = answer,

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "recommend/dedicated.h"
 #include "recommend/model.h"
 #include "recommend/state.h"
 
@@ -278,6 +279,9 @@ void learn_order(struct recommend *recommend, const struct event *event,
         customer->spent += order->amount;
     }
     if (recommend->basket.count > 0) {
+        if (context->is_enterprise)
+            dedicated_keep(recommend, market, customer, recommend->basket.products,
+                           recommend->basket.count, time_ms);
         teach_model(recommend, market, customer, time_ms);
         if (customer != NULL)
             learn_repeats(&recommend->basket, market, customer);

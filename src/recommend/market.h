@@ -110,6 +110,7 @@ struct market_totals {
 
 struct model_kind;
 struct job;
+struct dedicated;
 
 struct market {
     struct view id;
@@ -135,6 +136,8 @@ struct market {
 
     const struct model_kind *kind;
     void *model;
+
+    struct dedicated *dedicated; /* dedicated.h; NULL: nothing was asked for or kept */
 
     struct job *jobs; /* unfinished, the eldest first */
     uint32_t job_count;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "recommend/dedicated.h"
 #include "recommend/job.h"
 #include "recommend/model.h"
 #include "recommend/state.h"
@@ -100,6 +101,28 @@ static const struct option options[] = {
      .most = 7 * INT64_C(86400000),
      .purpose = "How often the most popular products of a tenant that shares "
                 "(tenants.list) are told to the others, when it has new orders; 0: never."},
+    {.name = "dedicated.orders_min",
+     .type = OPTION_INT,
+     .offset = AT(dedicated_orders_min),
+     .preset = "10000",
+     .least = 1,
+     .most = 1000000000,
+     .purpose = "Orders of a tenant before it may have a dedicated model."},
+    {.name = "dedicated.retrain",
+     .type = OPTION_DURATION_MS,
+     .offset = AT(dedicated_retrain_ms),
+     .preset = "30d",
+     .least = 60000,
+     .most = 366 * INT64_C(86400000),
+     .purpose = "How often a dedicated model is fitted anew."},
+    {.name = "dedicated.kept_orders_max",
+     .type = OPTION_INT,
+     .offset = AT(kept_orders_max),
+     .preset = "2048",
+     .least = 0,
+     .most = 16384,
+     .purpose = "Orders of a tenant of plan enterprise that are kept, as numbers, for fits; one "
+                "of four of its newest, up to 5 KiB each."},
     {.name = "summary",
      .type = OPTION_DURATION_MS,
      .offset = AT(summary_ms),
@@ -133,6 +156,9 @@ uint64_t recommend_options_digest(const struct recommend_options *values)
         values->job_retry_ms,
         values->summary_ms,
         values->share_ms,
+        values->dedicated_orders_min,
+        values->dedicated_retrain_ms,
+        values->kept_orders_max,
         (int64_t)values->bytes_max,
     };
 
@@ -245,7 +271,8 @@ enum { MARKETS_A_TICK = 64 };
 static void share(struct recommend *recommend, struct market *market, int64_t now_ms,
                   struct outbox *outbox)
 {
-    bool is_sharing = market->is_sharing && market->totals.orders >= FEW_ORDERS;
+    bool is_sharing =
+        market->is_sharing && market->totals.orders >= FEW_ORDERS && !dedicated_is_isolated(market);
     bool is_due =
         !market->has_share || now_ms - market->share_ms >= recommend->store.options.share_ms;
 
@@ -278,6 +305,7 @@ void recommend_tick(struct recommend *recommend, int64_t now_ms, struct outbox *
     recommend->now_ms = now_ms;
     job_tick(recommend, now_ms, outbox);
     model_tick(&recommend->store, now_ms);
+    recommend->store.is_model_busy |= dedicated_tick(recommend, now_ms, outbox);
     summary_tick(recommend, now_ms, outbox);
     share_tick(recommend, now_ms, outbox);
     shared_tick(&recommend->shared, now_ms);

@@ -51,6 +51,9 @@ struct recommend_options {
     int64_t job_retry_ms;         /* before the second attempt; doubles with each */
     int64_t summary_ms;           /* between analytics of one tenant; 0: none */
     int64_t share_ms;             /* between two tellings of what is popular with one; 0: never */
+    int64_t dedicated_orders_min; /* of a tenant, before it may have a model of its own */
+    int64_t dedicated_retrain_ms; /* between fits of such a model */
+    int64_t kept_orders_max;      /* of one tenant of plan enterprise, for such fits */
     size_t bytes_max;             /* not an option of the user: the engine's share */
 };
 
@@ -62,7 +65,8 @@ extern const char *const recommend_model_names[];
 
 /* What the engine knows of an event beyond its fields. */
 struct recommend_context {
-    bool is_sharing; /* the tenant lets others see what is popular with it, and sees theirs */
+    bool is_sharing;    /* the tenant lets others see what is popular with it, and sees theirs */
+    bool is_enterprise; /* its plan: it may have a model of its own */
 };
 
 /* Equal for options under which the same input gives the same results. */
@@ -105,6 +109,11 @@ bool recommend_is_busy(const struct recommend *recommend);
  *   push-recommendations             enabled: a list after each order, unasked
  *   summarize-tenant                 RESULT_ANALYTICS totals and trending, now
  *   summarize-customer               customer_id: RESULT_ANALYTICS user_summary
+ *   request-isolation                notes: why a model of its own (dedicated.h)
+ *   approve-isolation, reject-isolation, revoke-isolation
+ *                                    subject: the command_id of the request; may be absent
+ *   create-tenant-model              once approved
+ *   isolation-status                 the request and its model, as the result
  */
 struct recommend_answer {
     bool is_accepted;
@@ -118,7 +127,8 @@ extern const char *const recommend_command_types[];
 bool recommend_has_command(struct view type);
 /* `event` is a command of one of these types with a tenant. Texts of the answer live in
  * `arena` or in the event. */
-void recommend_command(struct recommend *recommend, const struct event *event, struct arena *arena,
+void recommend_command(struct recommend *recommend, const struct event *event,
+                       const struct recommend_context *context, struct arena *arena,
                        struct outbox *outbox, struct recommend_answer *answer);
 
 void recommend_save(const struct recommend *recommend, struct byte_writer *out);

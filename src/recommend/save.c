@@ -9,11 +9,12 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "recommend/dedicated.h"
 #include "recommend/job.h"
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { SAVED_VERSION = 3 };
+enum { SAVED_VERSION = 4 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
 static struct view take_id(struct byte_reader *in)
@@ -302,6 +303,7 @@ static void save_market(const struct store *store, const struct market *market,
         job_save(job, out);
     if (market->kind->save != NULL)
         market->kind->save(market->model, out);
+    dedicated_save(market, out);
 }
 
 static void load_market(struct store *store, struct market *market, struct byte_reader *in)
@@ -337,6 +339,8 @@ static void load_market(struct store *store, struct market *market, struct byte_
         market_select_kind(store, market, kind);
     if (kind->load != NULL)
         kind->load(market->model, store, market, in);
+    if (!in->broken)
+        dedicated_load(store, market, in);
 }
 
 /* ---- the store ---- */
@@ -431,6 +435,7 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
         recommend->summary_at,
         store->model_turn,
         recommend->share_at,
+        recommend->dedicated_at,
     };
 
     byte_put_u32(out, SAVED_MAGIC);
@@ -446,7 +451,7 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
 static void load_all(struct recommend *recommend, struct byte_reader *in)
 {
     struct store *store = &recommend->store;
-    uint64_t summary_at = 0, model_turn = 0, share_at = 0;
+    uint64_t summary_at = 0, model_turn = 0, share_at = 0, dedicated_at = 0;
     uint64_t *const totals[] = {
         &recommend->totals.orders,
         &recommend->totals.interactions,
@@ -462,6 +467,7 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
         &summary_at,
         &model_turn,
         &share_at,
+        &dedicated_at,
     };
 
     recommend->now_ms = byte_take_svarint(in);
@@ -470,6 +476,7 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
     recommend->summary_at = (uint32_t)summary_at;
     store->model_turn = (uint32_t)model_turn;
     recommend->share_at = (uint32_t)share_at;
+    recommend->dedicated_at = (uint32_t)dedicated_at;
     load_markets(store, in);
     store->skipped_count = 0;
     if (!in->broken)

@@ -7,6 +7,7 @@
  *   learn.c      an order, an interaction ─► the market
  *   answer.c     a question ─► a list with reasons
  *   job.c        many questions, slice by slice
+ *   dedicated.c  models of enterprise tenants; fit.c their weights
  *   command.c    what people may tell the room
  *   summary.c    analytics
  *   shared.c     what tenants that share let others know
@@ -33,9 +34,10 @@ struct basket {
 
 struct recommend {
     struct store store;
-    int64_t now_ms;      /* of the last tick; INT64_MIN: none yet */
-    uint32_t summary_at; /* the market whose summary is looked at next */
-    uint32_t share_at;   /* the market looked at next for something to share */
+    int64_t now_ms;        /* of the last tick; INT64_MIN: none yet */
+    uint32_t summary_at;   /* the market whose summary is looked at next */
+    uint32_t dedicated_at; /* the market whose dedicated model is looked at next */
+    uint32_t share_at;     /* the market looked at next for something to share */
     struct shared shared;
     struct {
         uint64_t orders, interactions, recommendations;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "recommend/dedicated.h"
 #include "recommend/job.h"
 #include "recommend/market.h"
 #include "recommend/model.h"
@@ -132,6 +133,7 @@ void market_destroy(struct store *store, struct market *market)
     while (market->oldest != 0)
         customer_destroy(store, market->oldest);
     market_drop_jobs(store, market);
+    dedicated_close(store, market);
     market_select_kind(store, market, NULL);
     for (uint32_t number = 1; number <= market->product_count; number++)
         product_free(store, market, number);
@@ -168,7 +170,7 @@ static struct market *longest_silent(const struct store *store, const struct mar
     for (uint32_t i = 0; i < store->market_count; i++) {
         struct market *market = store->markets[i];
         if (market != NULL && market != keep && market->jobs == NULL &&
-            (found == NULL || market->activity < found->activity))
+            !dedicated_has_request(market) && (found == NULL || market->activity < found->activity))
             found = market;
     }
     return found;
@@ -189,7 +191,7 @@ static bool thin_out(struct store *store, struct market *market, uint32_t keep_c
         product_drop_oldest(store, market, market->product_count / PRODUCT_SHARE);
         has_shrunk = true;
     }
-    return has_shrunk;
+    return has_shrunk || dedicated_drop_orders(store, market);
 }
 
 void store_trim(struct store *store, struct market *grown, uint32_t keep_customer)

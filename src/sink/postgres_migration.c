@@ -93,6 +93,21 @@ static const struct migration migrations[] = {
      "  analytics_id text PRIMARY KEY, tenant_id text, type text NOT NULL, subject text,"
      "  event_time timestamptz NOT NULL, items jsonb NOT NULL DEFAULT '[]'," LOG_COLUMNS ");"
      "CREATE INDEX analytics_tenant ON analytics (tenant_id, type, event_time DESC)"},
+    {"jobs by tenant",
+     /* Rows without a tenant were none of ours: a request has one. */
+     "DELETE FROM batch_jobs WHERE tenant_id IS NULL;"
+     "ALTER TABLE batch_jobs DROP CONSTRAINT batch_jobs_pkey,"
+     "  ADD PRIMARY KEY (tenant_id, job_id)"},
+    {"dedicated models",
+     "CREATE TABLE model_isolation_requests ("
+     "  tenant_id text NOT NULL, request_id text NOT NULL, status text NOT NULL,"
+     "  requested_by text, requested_at timestamptz, decided_by text, decided_at timestamptz,"
+     "  reason text, orders bigint, model_name text, model_version text, fitted_orders bigint,"
+     "  fitted_at timestamptz, next_fit_at timestamptz, strength double precision,"
+     "  loss_default double precision, loss_dedicated double precision," LOG_COLUMNS ","
+     "  PRIMARY KEY (tenant_id, request_id));"
+     "CREATE INDEX model_isolation_requests_status"
+     "  ON model_isolation_requests (status, requested_at DESC)"},
 };
 
 uint32_t migration_count(void)

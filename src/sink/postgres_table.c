@@ -300,6 +300,98 @@ static const struct column letter_columns[] = {
     LOG_COLUMNS,
 };
 
+/* ---- batch jobs ---- */
+
+/* Tenants choose the ids of their jobs, so two of them may choose the same. */
+static void put_job_key(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_text(out, item->result->tenant_id, UINT32_MAX);
+    array_put_text(out, item->result->id, UINT32_MAX);
+}
+
+/* ---- dedicated models: the request as its last audit record describes it ---- */
+
+static struct view pair_of(const struct delivery_item *item, const char *name)
+{
+    const struct pair_list *pairs = &item->result->audit.after;
+
+    for (uint32_t i = 0; i < pairs->count; i++)
+        if (view_is_text(pairs->at[i].name, name))
+            return pairs->at[i].value;
+    return (struct view){NULL, 0};
+}
+
+static bool is_isolation(const struct delivery_item *item)
+{
+    static const char *const actions[] = {
+        "command.request-isolation", "command.approve-isolation",   "command.reject-isolation",
+        "command.revoke-isolation",  "command.create-tenant-model", "model.fitted",
+    };
+    bool is_known = false;
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        is_known |= view_is_text(item->result->audit.action, actions[i]);
+    return is_known && !view_is_absent(pair_of(item, "request_id"));
+}
+
+static void put_isolation_key(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_text(out, item->result->tenant_id, UINT32_MAX);
+    array_put_text(out, pair_of(item, "request_id"), UINT32_MAX);
+}
+
+/* A column from the pair of that name: as text, as a whole number, as a real number. */
+#define PAIR_TEXT(name)                                                                            \
+    static void put_##name(struct byte_writer *out, const struct delivery_item *item)              \
+    {                                                                                              \
+        array_put_text(out, pair_of(item, #name), UINT32_MAX);                                     \
+    }
+#define PAIR_INT(name)                                                                             \
+    static void put_##name(struct byte_writer *out, const struct delivery_item *item)              \
+    {                                                                                              \
+        put_header_number(out, pair_of(item, #name), INT64_MAX);                                   \
+    }
+
+PAIR_TEXT(request_id)
+PAIR_TEXT(status)
+PAIR_TEXT(requested_by)
+PAIR_INT(requested_time)
+PAIR_TEXT(decided_by)
+PAIR_INT(decided_time)
+PAIR_TEXT(reason)
+PAIR_INT(orders)
+PAIR_TEXT(model_name)
+PAIR_TEXT(model_version)
+PAIR_INT(fitted_orders)
+PAIR_INT(fitted_time)
+PAIR_INT(next_fit_time)
+PAIR_TEXT(strength)
+PAIR_TEXT(loss_default)
+PAIR_TEXT(loss_dedicated)
+
+#define REAL_FORM "%s::double precision"
+
+static const struct column isolation_columns[] = {
+    SAME("tenant_id"),
+    {"request_id", "text", NULL, put_request_id},
+    {"status", "text", NULL, put_status},
+    {"requested_by", "text", NULL, put_requested_by},
+    {"requested_at", "bigint", TIME_FORM, put_requested_time},
+    {"decided_by", "text", NULL, put_decided_by},
+    {"decided_at", "bigint", TIME_FORM, put_decided_time},
+    {"reason", "text", NULL, put_reason},
+    {"orders", "bigint", NULL, put_orders},
+    {"model_name", "text", NULL, put_model_name},
+    {"model_version", "text", NULL, put_model_version},
+    {"fitted_orders", "bigint", NULL, put_fitted_orders},
+    {"fitted_at", "bigint", TIME_FORM, put_fitted_time},
+    {"next_fit_at", "bigint", TIME_FORM, put_next_fit_time},
+    {"strength", "text", REAL_FORM, put_strength},
+    {"loss_default", "text", REAL_FORM, put_loss_default},
+    {"loss_dedicated", "text", REAL_FORM, put_loss_dedicated},
+    LOG_COLUMNS,
+};
+
 /* ---- the others: fields under their own names ---- */
 
 static const struct column audit_columns[] = {
@@ -343,8 +435,10 @@ static const struct table_info infos[] = {
      NULL},
     {"recommendations", "recommendation_id", RESULT_RECOMMENDATION, NULL, NULL,
      recommendation_columns, NULL},
-    {"batch_jobs", "job_id", RESULT_BATCH_JOB, NULL, NULL, job_columns, NULL},
+    {"batch_jobs", "tenant_id, job_id", RESULT_BATCH_JOB, NULL, put_job_key, job_columns, NULL},
     {"analytics", "analytics_id", RESULT_ANALYTICS, NULL, NULL, analytics_columns, NULL},
+    {"model_isolation_requests", "tenant_id, request_id", RESULT_AUDIT, is_isolation,
+     put_isolation_key, isolation_columns, NULL},
 };
 
 static const char *element_type(const struct bound_column *bound)

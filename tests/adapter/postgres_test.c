@@ -277,7 +277,9 @@ static void every_kind_has_its_table(void **state)
     (void)state;
     world_open(&world);
     for (int kind = 0; kind < RESULT_KIND_COUNT; kind++) {
-        struct result result = {.kind = (enum result_kind)kind, .id = VIEW_LITERAL("r-1")};
+        struct result result = {.kind = (enum result_kind)kind,
+                                .id = VIEW_LITERAL("r-1"),
+                                .tenant_id = VIEW_LITERAL("acme")};
         const struct shape *shape = result_shape(result.kind);
         char statement[120];
 

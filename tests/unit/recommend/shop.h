@@ -177,9 +177,10 @@ static inline uint32_t shop_bring_back(struct recommend *recommend, const struct
 static inline struct recommend_answer shop_tell(struct shop *shop, struct recommend *recommend,
                                                 const struct event *event, struct outbox *outbox)
 {
+    static const struct recommend_context context = {.is_sharing = false};
     struct recommend_answer answer;
 
-    recommend_command(recommend, event, shop->arena, outbox, &answer);
+    recommend_command(recommend, event, &context, shop->arena, outbox, &answer);
     return answer;
 }
 
