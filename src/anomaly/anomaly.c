@@ -45,6 +45,7 @@ struct anomaly *anomaly_open(const struct rule_set *rules, const struct anomaly_
     cover_memory_open(&anomaly->covers, anomaly->pages, &anomaly->blocks);
     table_open(&anomaly->table);
     byte_writer_init(&anomaly->keys);
+    byte_writer_init(&anomaly->expected.keys);
     anomaly->queues = take_zeroed(rules->count + 1, sizeof *anomaly->queues);
     anomaly->open_counts = take_zeroed(rules->count + 1, sizeof *anomaly->open_counts);
     for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
@@ -73,6 +74,7 @@ void anomaly_close(struct anomaly *anomaly)
     free(anomaly->open_counts);
     point_list_free(&anomaly->satisfied);
     byte_writer_free(&anomaly->keys);
+    byte_writer_free(&anomaly->expected.keys);
     table_close(&anomaly->table);
     cover_memory_close(&anomaly->covers);
     series_memory_close(&anomaly->series);
@@ -80,43 +82,6 @@ void anomaly_close(struct anomaly *anomaly)
     slab_close(&anomaly->groups);
     pages_destroy(anomaly->pages);
     free(anomaly);
-}
-
-/* The bits of the steps that select the event. */
-static uint32_t select_steps(const struct rule *rule, const struct event *event,
-                             const struct anomaly_context *context)
-{
-    uint32_t steps = 0;
-
-    for (uint32_t index = 0; index < rule->step_count; index++)
-        if ((rule->step[index].kinds >> event->kind & 1) != 0 &&
-            selection_matches(&rule->step[index].selections[event->kind], event, context))
-            steps |= 1u << index;
-    return steps;
-}
-
-static bool put_part(struct byte_writer *keys, struct view part)
-{
-    if (view_is_absent(part))
-        return false;
-    byte_put_varint(keys, part.size);
-    byte_put(keys, part.data, part.size);
-    return true;
-}
-
-/* Appends the key to `keys`. False: a field is null, so the event is in no group. */
-static bool put_key(struct anomaly *anomaly, const struct rule *rule, const struct event *event,
-                    const struct anomaly_context *context)
-{
-    char room[FIELD_ROOM];
-
-    if (!put_part(&anomaly->keys, event->tenant_id))
-        return false;
-    for (uint32_t index = 0; index < rule->group_count; index++)
-        if (!put_part(&anomaly->keys,
-                      field_text(&rule->groups[event->kind][index], event, context, room)))
-            return false;
-    return true;
 }
 
 /* In millionths. Whole and fraction apart: their product with the scale would not fit the
@@ -272,24 +237,33 @@ static void narrow(struct anomaly *anomaly, struct group *group, const struct ru
 }
 
 static void apply_to_group(struct anomaly *anomaly, const struct candidate *candidate,
-                           const struct event *event, const struct anomaly_context *context,
-                           struct outbox *outbox)
+                           const struct byte_writer *keys, const struct event *event,
+                           const struct anomaly_context *context, struct outbox *outbox)
 {
     const struct rule *rule = candidate->rule;
-    struct view key = {anomaly->keys.data + candidate->key_at, candidate->key_size};
+    struct view key = candidate_key(keys, candidate);
     struct sighting sighting = {.event = event, .time_ms = event->event_time_ms};
 
+    /* An event older than the least watermark of the rule's kinds can come when a kind
+     * was left out for a while: its time is settled. */
+    if (sighting.time_ms < group_watermark(anomaly, rule))
+        return;
     if (!rule->has_episodes) {
         episode_publish_event(anomaly, rule, key, event, outbox);
         return;
     }
-    struct group *group = group_take(anomaly, rule, candidate->hash, key);
+    uint32_t group_count = anomaly->groups.live_count;
+    size_t block_bytes = anomaly->blocks.bytes;
+    struct group *group = group_take(anomaly, rule, candidate->hash, key, candidate->guess);
     group->touched = anomaly->event_count;
     if (!group->is_brief)
         narrow(anomaly, group, rule);
     if (group->is_brief) {
-        if (add_briefly(anomaly, group, rule, candidate->steps, sighting.time_ms))
+        if (add_briefly(anomaly, group, rule, candidate->steps, sighting.time_ms)) {
+            if (anomaly->groups.live_count == group_count && anomaly->blocks.bytes == block_bytes)
+                return; /* nothing was taken */
             goto done;
+        }
         widen(anomaly, group, rule);
     }
     switch (rule->type) {
@@ -318,122 +292,31 @@ done:
         group_enforce_budget(anomaly, group, outbox);
 }
 
-/* Fills `candidate` when the rule selects the event and it is in one of its groups. */
-static bool make_candidate(struct anomaly *anomaly, const struct rule *rule,
-                           const struct event *event, const struct anomaly_context *context,
-                           struct candidate *candidate)
-{
-    uint32_t steps = select_steps(rule, event, context);
-    size_t start = anomaly->keys.size;
-
-    /* An event older than the least watermark of the rule's kinds can come when a kind
-     * was left out for a while: its time is settled. */
-    if (steps == 0 || event->event_time_ms < group_watermark(anomaly, rule))
-        return false;
-    if (!put_key(anomaly, rule, event, context)) {
-        anomaly->keys.size = start;
-        return false;
-    }
-    *candidate = (struct candidate){.rule = rule,
-                                    .steps = steps,
-                                    .key_at = (uint32_t)start,
-                                    .key_size = (uint32_t)(anomaly->keys.size - start)};
-    if (rule->has_episodes) {
-        struct view key = {anomaly->keys.data + start, candidate->key_size};
-        candidate->hash = group_hash(rule, key);
-        table_prefetch(&anomaly->table, candidate->hash);
-    }
-    return true;
-}
-
-static void prefetch_group(const struct anomaly *anomaly, struct candidate *candidate)
-{
-    uint32_t at;
-
-    candidate->guess = table_first(&anomaly->table, candidate->hash, &at);
-    if (candidate->guess == 0)
-        return;
-    const char *group = slab_at(&anomaly->groups, candidate->guess);
-    __builtin_prefetch(group, 1);
-    __builtin_prefetch(group + 64, 1);
-}
-
-/* The oldest point, which may have to go, and the newest. */
-static void prefetch_window(const struct anomaly *anomaly, const struct candidate *candidate)
-{
-    if (candidate->guess == 0)
-        return;
-    const struct group *group = group_at(anomaly, candidate->guess);
-    const struct rule *rule = group_rule(anomaly, group);
-    if (group->is_brief) {
-        brief_prefetch(&group->brief);
-        return;
-    }
-    switch (rule->type) {
-    case RULE_EVENT:
-        break;
-    case RULE_EVENT_COUNT:
-    case RULE_VALUE_COUNT:
-    case RULE_VALUE_SUM:
-        series_prefetch(&group->series, &rule->series);
-        break;
-    case RULE_TEMPORAL:
-    case RULE_TEMPORAL_ORDERED:
-        steps_prefetch(&group->steps, &rule->steps);
-        break;
-    }
-}
-
 void anomaly_apply(struct anomaly *anomaly, const struct event *event,
                    const struct anomaly_context *context, struct outbox *outbox)
 {
-    const struct rule *const *readers = anomaly->rules->readers[event->kind];
     uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
+    struct expected *expected = &anomaly->expected;
     struct candidate candidates[CANDIDATES_MAX];
 
     if (event->event_time_ms > time_most_ms || event->event_time_ms < -time_most_ms)
         return;
     anomaly->event_count++;
+    if (context->expected > 0 && context->expected <= expected->count) {
+        uint32_t at = context->expected > 1 ? expected->ends[context->expected - 2] : 0;
+        for (; at < expected->ends[context->expected - 1]; at++)
+            apply_to_group(anomaly, &expected->candidates[at], &expected->keys, event, context,
+                           outbox);
+        return;
+    }
     for (uint32_t at = 0; at < reader_count;) {
-        uint32_t count = 0;
         byte_writer_reset(&anomaly->keys);
-        for (; at < reader_count && count < CANDIDATES_MAX; at++)
-            if (make_candidate(anomaly, readers[at], event, context, &candidates[count]))
-                count++;
+        uint32_t count = candidate_list(anomaly, event, context, &at, &anomaly->keys, candidates,
+                                        CANDIDATES_MAX);
+        candidate_prefetch(anomaly, candidates, count);
         for (uint32_t index = 0; index < count; index++)
-            if (candidates[index].rule->has_episodes)
-                prefetch_group(anomaly, &candidates[index]);
-        for (uint32_t index = 0; index < count; index++)
-            prefetch_window(anomaly, &candidates[index]);
-        for (uint32_t index = 0; index < count; index++)
-            apply_to_group(anomaly, &candidates[index], event, context, outbox);
+            apply_to_group(anomaly, &candidates[index], &anomaly->keys, event, context, outbox);
     }
-}
-
-void anomaly_expect(struct anomaly *anomaly, const struct event *events,
-                    const struct anomaly_context *contexts, uint32_t count)
-{
-    struct candidate *candidates = anomaly->expected;
-    uint32_t found = 0;
-
-    assert(count <= ANOMALY_EXPECT_MAX);
-    for (uint32_t at = 0; at < count; at++) {
-        const struct event *event = &events[at];
-        const struct rule *const *readers = anomaly->rules->readers[event->kind];
-        for (uint32_t reader = 0;
-             reader < anomaly->rules->reader_counts[event->kind] && found < EXPECTED_MAX;
-             reader++) {
-            if (!readers[reader]->has_episodes)
-                continue;
-            byte_writer_reset(&anomaly->keys);
-            if (make_candidate(anomaly, readers[reader], event, &contexts[at], &candidates[found]))
-                found++;
-        }
-    }
-    for (uint32_t index = 0; index < found; index++)
-        prefetch_group(anomaly, &candidates[index]);
-    for (uint32_t index = 0; index < found; index++)
-        prefetch_window(anomaly, &candidates[index]);
 }
 
 /* The least watermark of the kinds; INT64_MAX when all of them are left out. */
@@ -536,6 +419,7 @@ void anomaly_replace_rules(struct anomaly *anomaly, const struct rule_set *rules
     anomaly->queues = queues;
     anomaly->open_counts = open_counts;
     anomaly->rules = rules;
+    anomaly->expected.count = 0;
     for (uint32_t index = 0; index < rules->lane_count; index++) {
         struct lane *lane = &anomaly->lanes[rules->lanes[index]];
         int64_t least_ms = least_watermark(anomaly, rules->lanes[index]);

@@ -61,6 +61,7 @@ struct anomaly_options {
 struct anomaly_context {
     int32_t local_hour;      /* 0..23 in the tenant's time zone */
     double reference_amount; /* of an order, in the reference currency */
+    uint32_t expected;       /* its number in the last anomaly_expect, from 1; 0: in none */
 };
 
 struct anomaly *anomaly_open(const struct rule_set *rules, const struct anomaly_options *options);
@@ -69,9 +70,10 @@ void anomaly_close(struct anomaly *anomaly);
 /* The caller has dropped what is late by its topic's watermark. */
 void anomaly_apply(struct anomaly *anomaly, const struct event *event,
                    const struct anomaly_context *context, struct outbox *outbox);
-/* A hint, which changes nothing: these events, in this order, will be applied next. The
- * memory of their groups is asked for all at once, where anomaly_apply would wait for one
- * group after the other. count <= ANOMALY_EXPECT_MAX. */
+/* A hint, which changes no result: these events will be applied next. The memory of their
+ * groups is asked for all at once, where anomaly_apply would wait for one group after the
+ * other; and what was found is used again for an event that comes with `expected`, which
+ * must be the same with the same context. count <= ANOMALY_EXPECT_MAX. */
 enum { ANOMALY_EXPECT_MAX = 32 };
 void anomaly_expect(struct anomaly *anomaly, const struct event *events,
                     const struct anomaly_context *contexts, uint32_t count);

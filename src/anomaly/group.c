@@ -16,31 +16,16 @@ enum { AGED_AT_ONCE = 2 };
 _Static_assert(sizeof(struct group) == 128, "a group fills two cache lines");
 _Static_assert(sizeof(struct episode) % 16 == 0, "slabs hold multiples of 16 bytes");
 
-struct view group_key(const struct group *group)
-{
-    return (struct view){group->key_size > KEY_INLINE_BYTES ? group->long_key : group->key,
-                         group->key_size};
-}
-
-struct group *group_at(const struct anomaly *anomaly, uint32_t reference)
-{
-    return slab_at(&anomaly->groups, reference);
-}
-
-const struct rule *group_rule(const struct anomaly *anomaly, const struct group *group)
-{
-    return &anomaly->rules->rules[group->rule];
-}
-
-int64_t group_watermark(const struct anomaly *anomaly, const struct rule *rule)
-{
-    return anomaly->lanes[rule->kinds].watermark_ms;
-}
-
 /* By definition, not by number: replacing rules then moves no group. */
 uint32_t group_hash(const struct rule *rule, struct view key)
 {
     return (uint32_t)hash_view(key, rule->digest);
+}
+
+static inline bool has_key(const struct group *group, const struct rule *rule, struct view key)
+{
+    return group->rule == rule->index && group->key_size == key.size &&
+           memcmp(group_key(group).data, key.data, key.size) == 0;
 }
 
 bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
@@ -49,12 +34,9 @@ bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t
     uint32_t at;
 
     *reference = table_first(&anomaly->table, hash, &at);
-    for (; *reference != 0; *reference = table_next(&anomaly->table, hash, &at)) {
-        const struct group *group = group_at(anomaly, *reference);
-        if (group->rule == rule->index && group->key_size == key.size &&
-            memcmp(group_key(group).data, key.data, key.size) == 0)
+    for (; *reference != 0; *reference = table_next(&anomaly->table, hash, &at))
+        if (has_key(group_at(anomaly, *reference), rule, key))
             return true;
-    }
     return false;
 }
 
@@ -106,11 +88,12 @@ struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32
 }
 
 struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
-                         struct view key)
+                         struct view key, uint32_t guess)
 {
-    uint32_t reference;
+    uint32_t reference = guess;
 
-    if (group_find(anomaly, rule, hash, key, &reference)) {
+    if ((guess != 0 && has_key(group_at(anomaly, guess), rule, key)) ||
+        group_find(anomaly, rule, hash, key, &reference)) {
         group_at(anomaly, reference)->is_active = true;
         return group_at(anomaly, reference);
     }
@@ -156,6 +139,7 @@ void group_remove_first(struct anomaly *anomaly, uint32_t rule, struct outbox *o
     table_remove(&anomaly->table, group->hash, group->reference);
     if (group->key_size > KEY_INLINE_BYTES)
         blocks_give(&anomaly->blocks, group->long_key, group->key_size);
+    group->key_size = 0; /* so that it is no longer taken for itself */
     slab_give(&anomaly->groups, group->reference);
 }
 

@@ -571,7 +571,8 @@ static void list_readers(struct rule_set *set)
         for (uint32_t index = 0; index < set->count; index++) {
             const struct rule *rule = &set->rules[index];
             if (rule->is_enabled && (rule->kinds >> kind & 1) != 0)
-                set->readers[kind][set->reader_counts[kind]++] = rule;
+                set->readers[kind][set->reader_counts[kind]++] = (struct reader){
+                    rule, rule->step_count == 1 ? &rule->step[0].selections[kind] : NULL};
         }
     }
 }

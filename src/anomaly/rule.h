@@ -63,12 +63,18 @@ struct rule {
     uint64_t digest;
 };
 
+/* A rule, asked about events of one kind. */
+struct reader {
+    const struct rule *rule;
+    const struct selection *only; /* NULL: it has several steps */
+};
+
 struct rule_set {
     struct arena *arena;
     struct rule *rules;
     uint32_t count;
     /* Enabled rules by the kind of event that they read. */
-    const struct rule **readers[EVENT_KIND_COUNT];
+    struct reader *readers[EVENT_KIND_COUNT];
     uint32_t reader_counts[EVENT_KIND_COUNT];
     /* Sets of kinds of enabled rules with episodes, each once, in the order of the rules. */
     uint32_t *lanes;

@@ -111,7 +111,15 @@ struct candidate {
     uint32_t steps; /* bit per step that it belongs to */
     uint32_t hash;
     uint32_t guess;            /* a group of that hash, most likely the one; 0: there is none */
-    uint32_t key_at, key_size; /* in `keys` */
+    uint32_t key_at, key_size; /* among the keys made with it */
+};
+
+/* What the events to come will touch: found once, used when they come. */
+struct expected {
+    struct candidate candidates[EXPECTED_MAX];
+    uint32_t ends[ANOMALY_EXPECT_MAX]; /* of the candidates of an event */
+    uint32_t count;                    /* events of which all candidates are there */
+    struct byte_writer keys;
 };
 
 struct anomaly {
@@ -132,9 +140,9 @@ struct anomaly {
     uint64_t episode_count; /* ever opened */
     uint64_t evicted_count;
     uint64_t opened[3];
-    struct point_list satisfied;             /* scratch */
-    struct byte_writer keys;                 /* scratch */
-    struct candidate expected[EXPECTED_MAX]; /* scratch */
+    struct point_list satisfied; /* scratch */
+    struct byte_writer keys;     /* scratch */
+    struct expected expected;    /* scratch: nothing that decides a result */
 };
 
 /* What an event did to its group's window. */
@@ -147,13 +155,44 @@ struct sighting {
     int64_t from_ms, until_ms; /* where values rose */
 };
 
+/* candidate.c */
+static inline struct view candidate_key(const struct byte_writer *keys,
+                                        const struct candidate *candidate)
+{
+    return (struct view){keys->data + candidate->key_at, candidate->key_size};
+}
+/* The candidates of the event by the readers of its kind from number *from on, at most `most`
+ * of them, whose keys are appended to `keys`. *from becomes the first reader not asked. */
+uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event,
+                        const struct anomaly_context *context, uint32_t *from,
+                        struct byte_writer *keys, struct candidate *candidates, uint32_t most);
+/* Guesses their groups, and asks for the memory of all of them at once. */
+void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates,
+                        uint32_t count);
+
 /* group.c */
-struct view group_key(const struct group *group);
-struct group *group_at(const struct anomaly *anomaly, uint32_t reference);
-const struct rule *group_rule(const struct anomaly *anomaly, const struct group *group);
-/* Finds or makes. */
+static inline struct group *group_at(const struct anomaly *anomaly, uint32_t reference)
+{
+    return slab_at(&anomaly->groups, reference);
+}
+static inline struct view group_key(const struct group *group)
+{
+    return (struct view){group->key_size > KEY_INLINE_BYTES ? group->long_key : group->key,
+                         group->key_size};
+}
+static inline const struct rule *group_rule(const struct anomaly *anomaly,
+                                            const struct group *group)
+{
+    return &anomaly->rules->rules[group->rule];
+}
+/* Of the kinds of its rule. */
+static inline int64_t group_watermark(const struct anomaly *anomaly, const struct rule *rule)
+{
+    return anomaly->lanes[rule->kinds].watermark_ms;
+}
+/* Finds or makes. guess: one that it may be, or may have been until it was removed; 0: none. */
 struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
-                         struct view key);
+                         struct view key, uint32_t guess);
 /* Adds a new one without asking whether it is there; at the end of its rule's queue. */
 struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                         struct view key);
@@ -170,7 +209,6 @@ void group_age(struct anomaly *anomaly, const struct rule *rule);
 /* Evicts until the budget holds; `kept` stays. */
 void group_enforce_budget(struct anomaly *anomaly, const struct group *kept, struct outbox *outbox);
 size_t group_bytes(const struct anomaly *anomaly);
-int64_t group_watermark(const struct anomaly *anomaly, const struct rule *rule);
 
 /* episode.c */
 void episode_apply(struct anomaly *anomaly, struct group *group, const struct rule *rule,

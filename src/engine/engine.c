@@ -8,7 +8,7 @@
  *   ─► each room that reads its kind ─► watermark ─► each room ─► audit of its alerts
  *
  * Whatever decides a result is in `struct state` or in a room, and is saved: laws 1
- * and 2 hold because nothing else is asked. Caches (local_time) are pure.
+ * and 2 hold because nothing else is asked. Caches (local_time, ahead) are pure.
  *
  * Quiet is measured in awake time: the sum of the steps between ticks, each cut at
  * STEP_MS_MAX. A machine that comes back after a night would else find every topic
@@ -44,6 +44,13 @@ struct state {
     uint64_t future[EVENT_KIND_COUNT];
 };
 
+/* Events that were announced, and what is known of them. */
+struct ahead {
+    const struct event *next; /* the one to come */
+    uint32_t at, count;
+    struct room_event seen[ENGINE_EXPECT_MAX];
+};
+
 struct engine {
     const struct engine_config *config;
     int32_t partition;
@@ -53,6 +60,7 @@ struct engine {
     struct room_instance rooms[ROOM_COUNT];
     uint32_t room_count;
     struct local_time *local;             /* a cache */
+    struct ahead ahead;                   /* a cache */
     int64_t future_limit_ms;              /* derived from now_ms */
     int64_t holding_ms[EVENT_KIND_COUNT]; /* derived: watermarks, INT64_MAX for idle kinds */
 };
@@ -180,34 +188,47 @@ static struct room_event look_at(struct engine *engine, const struct event *even
     return seen;
 }
 
-static void apply_rooms(struct engine *engine, const struct event *event,
-                        const struct tenant *tenant, struct outbox *outbox)
+static void apply_rooms(struct engine *engine, const struct room_event *seen, struct outbox *outbox)
 {
-    struct room_event seen = look_at(engine, event, tenant);
-
     for (uint32_t i = 0; i < engine->room_count; i++)
-        if ((engine->rooms[i].row->kinds >> event->kind) & 1)
-            engine->rooms[i].row->apply(engine->rooms[i].state, &seen, outbox);
+        if ((engine->rooms[i].row->kinds >> seen->event->kind) & 1)
+            engine->rooms[i].row->apply(engine->rooms[i].state, seen, outbox);
 }
 
 void engine_expect(struct engine *engine, const struct event *events, uint32_t count)
 {
-    struct room_event seen[ENGINE_EXPECT_MAX];
-    uint32_t seen_count = 0;
+    struct ahead *ahead = &engine->ahead;
 
-    for (; seen_count < count && seen_count < ENGINE_EXPECT_MAX; seen_count++) {
-        const struct event *event = &events[seen_count];
+    ahead->next = events;
+    ahead->at = 0;
+    for (ahead->count = 0; ahead->count < count && ahead->count < ENGINE_EXPECT_MAX;) {
+        const struct event *event = &events[ahead->count];
         const struct tenant *tenant = tenant_find(engine->config->tenants, event->tenant_id);
         /* Rooms are told of events only, not of commands, and not of strangers. */
         if (event->kind == EVENT_COMMAND || tenant == NULL)
             break;
-        seen[seen_count] = look_at(engine, event, tenant);
+        ahead->seen[ahead->count] = look_at(engine, event, tenant);
+        ahead->seen[ahead->count].expected = ahead->count + 1;
+        ahead->count++;
     }
-    if (seen_count < 2)
-        return;
-    for (uint32_t i = 0; i < engine->room_count; i++)
+    for (uint32_t i = 0; ahead->count > 0 && i < engine->room_count; i++)
         if (engine->rooms[i].row->expect != NULL)
-            engine->rooms[i].row->expect(engine->rooms[i].state, events, seen, seen_count);
+            engine->rooms[i].row->expect(engine->rooms[i].state, events, ahead->seen, ahead->count);
+}
+
+/* What is known of the event, if it is the one to come; else nothing is known of any. */
+static const struct room_event *take_ahead(struct engine *engine, const struct event *event)
+{
+    struct ahead *ahead = &engine->ahead;
+
+    if (ahead->at == ahead->count)
+        return NULL;
+    if (event != ahead->next) {
+        ahead->count = ahead->at;
+        return NULL;
+    }
+    ahead->next++;
+    return &ahead->seen[ahead->at++];
 }
 
 static bool is_home(const struct engine *engine, struct view tenant_id)
@@ -268,7 +289,9 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
 {
     struct state *state = &engine->state;
     enum event_kind kind = event->kind;
+    const struct room_event *seen = take_ahead(engine, event);
     const struct tenant *tenant;
+    struct room_event fresh;
     uint32_t from;
 
     assert((unsigned)kind < EVENT_KIND_COUNT);
@@ -276,7 +299,7 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
         apply_command(engine, event, outbox);
         return VERDICT_APPLIED;
     }
-    tenant = tenant_find(engine->config->tenants, event->tenant_id);
+    tenant = seen != NULL ? seen->tenant : tenant_find(engine->config->tenants, event->tenant_id);
     if (tenant == NULL)
         return VERDICT_UNKNOWN_TENANT;
     if (event->event_time_ms > engine->future_limit_ms) {
@@ -298,7 +321,11 @@ enum verdict engine_apply(struct engine *engine, const struct event *event, stru
     }
     state->applied[kind]++;
     from = outbox_count(outbox);
-    apply_rooms(engine, event, tenant, outbox);
+    if (seen == NULL) {
+        fresh = look_at(engine, event, tenant);
+        seen = &fresh;
+    }
+    apply_rooms(engine, seen, outbox);
     raise_watermark(engine, event, outbox);
     if (outbox_count(outbox) != from)
         audit_alerts(outbox, from);

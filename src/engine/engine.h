@@ -79,10 +79,11 @@ enum verdict {
 
 /* Total: never fails, never blocks. Results go to the outbox. */
 enum verdict engine_apply(struct engine *engine, const struct event *event, struct outbox *outbox);
-/* A hint, which changes nothing: these events, in this order, are going to be applied
- * next. The memory that they need is fetched for all of them at once, where engine_apply
- * alone would wait for one after the other; with very many keys that halves the cost. At
- * most ENGINE_EXPECT_MAX of them are looked at. */
+/* A hint, which changes no result: these events, in this order, are going to be applied
+ * next, from where they lie and as they are. The memory that they need is fetched for all
+ * of them at once, where engine_apply alone would wait for one after the other; with very
+ * many keys that halves the cost. An event that comes out of turn is as good as any that
+ * was not expected, and ends the hint. At most ENGINE_EXPECT_MAX of them are looked at. */
 enum { ENGINE_EXPECT_MAX = 32 };
 void engine_expect(struct engine *engine, const struct event *events, uint32_t count);
 /* A RESULT_POPULARITY that this or another partition has published (shared.h of the room

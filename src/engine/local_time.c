@@ -1,24 +1,25 @@
 /*
  * Time is cut into quarters of an hour. A quarter whose two ends have the same offset
- * from UTC has it throughout (no zone changed its offset twice within a quarter), so
- * that offset is remembered:
+ * from UTC has it throughout (no zone changed its offset twice within a quarter). Where
+ * the offset is itself so many quarters, as nearly everywhere today, the hour is the same
+ * throughout too, and is remembered:
  *
  *     zone 0  | slot 0 | slot 1 | ... | slot 15 |     slot = quarter modulo 16
  *     zone 1  | slot 0 | ...
  *
  * Sixteen quarters are four hours: events displaced by less do not push each other
- * out. A quarter in which the offset changes is never remembered.
+ * out. A quarter in which the offset or the hour changes is never remembered.
  */
 #include "engine/local_time.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { SLOTS = 16, QUARTER_MS = 15 * 60 * 1000, DAY_S = 86400, HOUR_S = 3600 };
+enum { SLOTS = 16, QUARTER_MS = 15 * 60 * 1000, QUARTER_S = 15 * 60, DAY_S = 86400, HOUR_S = 3600 };
 
 struct slot {
     int64_t quarter;
-    int32_t offset_s;
+    int32_t hour;
 };
 
 struct local_time {
@@ -50,26 +51,26 @@ void local_time_destroy(struct local_time *local)
     free(local);
 }
 
-static int32_t find_offset_s(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+static int32_t hour_of(int64_t time_ms, int32_t offset_s)
 {
-    const struct zone *zone = local->zones[zone_index];
-    int64_t quarter = floor_divide(time_ms, QUARTER_MS);
-    struct slot *slot = &local->slots[(size_t)zone_index * SLOTS + ((uint64_t)quarter % SLOTS)];
-    int32_t first_s;
+    int64_t local_s = floor_divide(time_ms, 1000) + offset_s;
 
-    if (slot->quarter == quarter)
-        return slot->offset_s;
-    first_s = zone_offset_s(zone, quarter * QUARTER_MS);
-    if (first_s != zone_offset_s(zone, quarter * QUARTER_MS + QUARTER_MS - 1))
-        return zone_offset_s(zone, time_ms);
-    *slot = (struct slot){quarter, first_s};
-    return first_s;
+    return (int32_t)((local_s - floor_divide(local_s, DAY_S) * DAY_S) / HOUR_S);
 }
 
 int32_t local_time_hour(struct local_time *local, uint32_t zone_index, int64_t time_ms)
 {
     assert(zone_index < local->count);
-    int64_t local_s = floor_divide(time_ms, 1000) + find_offset_s(local, zone_index, time_ms);
+    int64_t quarter = floor_divide(time_ms, QUARTER_MS);
+    struct slot *slot = &local->slots[(size_t)zone_index * SLOTS + ((uint64_t)quarter % SLOTS)];
 
-    return (int32_t)((local_s - floor_divide(local_s, DAY_S) * DAY_S) / HOUR_S);
+    if (slot->quarter == quarter)
+        return slot->hour;
+    const struct zone *zone = local->zones[zone_index];
+    int32_t offset_s = zone_offset_s(zone, time_ms);
+    int32_t hour = hour_of(time_ms, offset_s);
+    if (offset_s % QUARTER_S == 0 && zone_offset_s(zone, quarter * QUARTER_MS) == offset_s &&
+        zone_offset_s(zone, quarter * QUARTER_MS + QUARTER_MS - 1) == offset_s)
+        *slot = (struct slot){quarter, hour};
+    return hour;
 }

@@ -37,6 +37,7 @@ struct room_event {
     const struct event *event;
     const struct tenant *tenant;
     int32_t local_hour;
+    uint32_t expected; /* its number in the last `expect`, from 1; 0: in none */
     double reference_amount;
 };
 
@@ -59,7 +60,8 @@ struct room {
     void *(*open)(const struct room_setup *setup);
     void (*close)(void *state);
     void (*apply)(void *state, const struct room_event *event, struct outbox *outbox);
-    /* A hint: these come next, at most ENGINE_EXPECT_MAX; events[i] is what seen[i] is about. */
+    /* A hint: these come next, at most ENGINE_EXPECT_MAX; events[i] is what seen[i] is about,
+     * and `apply` will get both as they are now, or nothing of them. */
     void (*expect)(void *state, const struct event *events, const struct room_event *seen,
                    uint32_t count);
     /* The watermark of a kind moved; INT64_MIN: none yet, INT64_MAX: idle. */

@@ -26,7 +26,7 @@ _Static_assert((int)ENGINE_EXPECT_MAX <= (int)ANOMALY_EXPECT_MAX, "the hint is p
 
 static struct anomaly_context context_of(const struct room_event *event)
 {
-    return (struct anomaly_context){event->local_hour, event->reference_amount};
+    return (struct anomaly_context){event->local_hour, event->reference_amount, event->expected};
 }
 
 static void apply(void *state, const struct room_event *event, struct outbox *outbox)

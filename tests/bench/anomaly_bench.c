@@ -123,7 +123,7 @@ static double measure(struct maker *makers, struct anomaly *anomaly, bool is_exp
             makers[at].drawn = (uint64_t)(*time_us / STEP_US);
             make(&makers[at], *time_us / 1000);
             events[at] = makers[at].event;
-            contexts[at] = (struct anomaly_context){12, 19.5};
+            contexts[at] = (struct anomaly_context){12, 19.5, at + 1};
         }
         outbox_reset(outbox);
         if (anomaly != NULL && is_expected)

@@ -252,21 +252,40 @@ static void collect(struct trial *trial)
     outbox_reset(trial->outbox);
 }
 
+/* Tells of up to AHEAD_MAX arrivals before the first of them comes, if `is_told`. */
+static void apply_arrival(struct trial *trial, struct anomaly *anomaly, uint32_t at, bool is_told)
+{
+    enum { AHEAD_MAX = 8 };
+    static struct event events[AHEAD_MAX];
+    static struct anomaly_context contexts[AHEAD_MAX];
+    uint32_t place = at % AHEAD_MAX, count = 0;
+
+    for (; place == 0 && count < AHEAD_MAX && at + count < trial->count; count++) {
+        events[count] = event_of(trial, &trial->arrivals[at + count]);
+        contexts[count] = context_of(&events[count]);
+        contexts[count].expected = is_told ? count + 1 : 0;
+    }
+    if (is_told && count > 0)
+        anomaly_expect(anomaly, events, contexts, count);
+    anomaly_apply(anomaly, &events[place], &contexts[place], trial->outbox);
+}
+
 static void run_stream(struct trial *trial)
 {
     struct anomaly_options options = options_with(trial->lateness_ms);
     struct anomaly *anomaly = anomaly_open(trial->rules, &options);
     uint32_t cadence = 1 + random_below(&trial->random, 6);
     bool is_reloaded = random_below(&trial->random, 4) == 0;
+    bool is_told = random_below(&trial->random, 2) == 0;
     int64_t newest_ms = INT64_MIN;
 
     trial->alert_count = 0;
     for (uint32_t at = 0; at < trial->count; at++) {
-        struct event event = event_of(trial, &trial->arrivals[at]);
-        if (newest_ms < event.event_time_ms)
-            newest_ms = event.event_time_ms;
-        assert_true(newest_ms - event.event_time_ms <= trial->lateness_ms);
-        apply_one(anomaly, &event, trial->outbox);
+        int64_t time_ms = trial->arrivals[at].event.time_ms;
+        if (newest_ms < time_ms)
+            newest_ms = time_ms;
+        assert_true(newest_ms - time_ms <= trial->lateness_ms);
+        apply_arrival(trial, anomaly, at, is_told);
         if (random_below(&trial->random, cadence) == 0)
             advance_to(anomaly, newest_ms - trial->lateness_ms, trial->outbox);
         if (is_reloaded && random_below(&trial->random, 8) == 0)

@@ -1,0 +1,186 @@
+/*
+ * Which groups an event touches: the rules that select it, and the keys that its fields
+ * give. What was asked ahead of time for many events is kept until they come, so that
+ * nothing is asked twice.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "anomaly/state.h"
+#include "base/hash.h"
+
+enum { VARINT32_MAX = 5, SHORT_BYTES = 8 };
+
+/* The bits of the steps that select the event. */
+static uint32_t select_steps(const struct rule *rule, const struct event *event,
+                             const struct anomaly_context *context)
+{
+    uint32_t steps = 0;
+
+    for (uint32_t index = 0; index < rule->step_count; index++)
+        if ((rule->step[index].kinds >> event->kind & 1) != 0 &&
+            selection_matches(&rule->step[index].selections[event->kind], event, context))
+            steps |= 1u << index;
+    return steps;
+}
+
+/* Ids are short: two words that overlap, where memcpy would be a call. */
+static inline void copy_text(char *to, struct view text)
+{
+    uint64_t first, last;
+
+    if (text.size < SHORT_BYTES || text.size > 2 * SHORT_BYTES) {
+        memcpy(to, text.data, text.size);
+        return;
+    }
+    memcpy(&first, text.data, sizeof first);
+    memcpy(&last, text.data + text.size - sizeof last, sizeof last);
+    memcpy(to, &first, sizeof first);
+    memcpy(to + text.size - sizeof last, &last, sizeof last);
+}
+
+/* As byte_put_view does, where there is room. Returns the end. */
+static inline char *put_part(char *at, struct view part)
+{
+    uint32_t size = part.size;
+
+    for (; size >= 0x80; size >>= 7)
+        *at++ = (char)(size | 0x80);
+    *at++ = (char)size;
+    copy_text(at, part);
+    return at + part.size;
+}
+
+/* Appends the key to `keys`. False: a field is null, so the event is in no group. */
+static bool put_key(struct byte_writer *keys, const struct rule *rule, const struct event *event,
+                    const struct anomaly_context *context)
+{
+    char rooms[GROUP_FIELDS_MAX][FIELD_ROOM];
+    struct view parts[GROUP_FIELDS_MAX];
+    size_t most = (size_t)event->tenant_id.size + VARINT32_MAX;
+    char *at;
+
+    if (view_is_absent(event->tenant_id))
+        return false;
+    for (uint32_t index = 0; index < rule->group_count; index++) {
+        const struct field_source *source = &rule->groups[event->kind][index];
+        parts[index] = field_text(source, event, context, rooms[index]);
+        if (view_is_absent(parts[index]))
+            return false;
+        most += (size_t)parts[index].size + VARINT32_MAX;
+    }
+    at = put_part(byte_writer_reserve(keys, most), event->tenant_id);
+    for (uint32_t index = 0; index < rule->group_count; index++)
+        at = put_part(at, parts[index]);
+    keys->size = (size_t)(at - keys->data);
+    return true;
+}
+
+/* Fills `candidate` when the rule selects the event and it is in one of its groups. */
+static inline bool make_candidate(const struct anomaly *anomaly, const struct reader *reader,
+                                  const struct event *event, const struct anomaly_context *context,
+                                  struct byte_writer *keys, struct candidate *candidate)
+{
+    const struct rule *rule = reader->rule;
+    size_t start = keys->size;
+    uint32_t steps = 1;
+
+    if (reader->only == NULL)
+        steps = select_steps(rule, event, context);
+    else if (!selection_matches(reader->only, event, context))
+        return false;
+    if (steps == 0 || !put_key(keys, rule, event, context))
+        return false;
+    *candidate = (struct candidate){.rule = rule,
+                                    .steps = steps,
+                                    .key_at = (uint32_t)start,
+                                    .key_size = (uint32_t)(keys->size - start)};
+    if (rule->has_episodes) {
+        candidate->hash = group_hash(rule, candidate_key(keys, candidate));
+        table_prefetch(&anomaly->table, candidate->hash);
+    }
+    return true;
+}
+
+uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event,
+                        const struct anomaly_context *context, uint32_t *from,
+                        struct byte_writer *keys, struct candidate *candidates, uint32_t most)
+{
+    const struct reader *readers = anomaly->rules->readers[event->kind];
+    uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
+    uint32_t at = *from, count = 0;
+
+    for (; at < reader_count && count < most; at++)
+        if (make_candidate(anomaly, &readers[at], event, context, keys, &candidates[count]))
+            count++;
+    *from = at;
+    return count;
+}
+
+static void prefetch_group(const struct anomaly *anomaly, struct candidate *candidate)
+{
+    uint32_t at;
+
+    candidate->guess = table_first(&anomaly->table, candidate->hash, &at);
+    if (candidate->guess == 0)
+        return;
+    const char *group = slab_at(&anomaly->groups, candidate->guess);
+    __builtin_prefetch(group, 1);
+    __builtin_prefetch(group + 64, 1);
+}
+
+/* The oldest point, which may have to go, and the newest. */
+static void prefetch_window(const struct anomaly *anomaly, const struct candidate *candidate)
+{
+    if (candidate->guess == 0)
+        return;
+    const struct group *group = group_at(anomaly, candidate->guess);
+    if (group->is_brief) {
+        brief_prefetch(&group->brief);
+        return;
+    }
+    switch (candidate->rule->type) {
+    case RULE_EVENT:
+        break;
+    case RULE_EVENT_COUNT:
+    case RULE_VALUE_COUNT:
+    case RULE_VALUE_SUM:
+        series_prefetch(&group->series, &candidate->rule->series);
+        break;
+    case RULE_TEMPORAL:
+    case RULE_TEMPORAL_ORDERED:
+        steps_prefetch(&group->steps, &candidate->rule->steps);
+        break;
+    }
+}
+
+void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates, uint32_t count)
+{
+    for (uint32_t index = 0; index < count; index++)
+        if (candidates[index].rule->has_episodes)
+            prefetch_group(anomaly, &candidates[index]);
+    for (uint32_t index = 0; index < count; index++)
+        prefetch_window(anomaly, &candidates[index]);
+}
+
+void anomaly_expect(struct anomaly *anomaly, const struct event *events,
+                    const struct anomaly_context *contexts, uint32_t count)
+{
+    struct expected *expected = &anomaly->expected;
+    uint32_t found = 0;
+
+    assert(count <= ANOMALY_EXPECT_MAX);
+    byte_writer_reset(&expected->keys);
+    expected->count = 0;
+    for (uint32_t at = 0; at < count; at++) {
+        const struct event *event = &events[at];
+        uint32_t from = 0;
+        found += candidate_list(anomaly, event, &contexts[at], &from, &expected->keys,
+                                &expected->candidates[found], EXPECTED_MAX - found);
+        if (from < anomaly->rules->reader_counts[event->kind])
+            break;
+        expected->ends[at] = found;
+        expected->count = at + 1;
+    }
+    candidate_prefetch(anomaly, expected->candidates, found);
+}
