@@ -15,6 +15,7 @@
 #include "anomaly/anomaly.h"
 #include "base/hash.h"
 #include "cli/yaml.h"
+#include "support/event_mark.h"
 
 /* Ten events a millisecond. */
 enum { EVENTS = 4000000, BATCH = 1000, NAME_BYTES = 24, STEP_US = 100 };
@@ -43,17 +44,6 @@ static struct view put_number(char *text, const char *prefix, uint64_t number)
     return (struct view){text, (uint32_t)size + 8};
 }
 
-static void mark(struct event *event)
-{
-    const struct shape *shape = event_shape(event->kind);
-
-    event->present = 0;
-    for (uint32_t i = 0; i < shape->field_count; i++)
-        if ((shape->fields[i].flags & (FIELD_REQUIRED | FIELD_NULLABLE)) != 0 ||
-            strcmp(shape->fields[i].name, "ip") == 0)
-            shape_set_present(shape, event, i);
-}
-
 static void make(struct maker *maker, int64_t time_ms)
 {
     static const enum event_kind kinds[] = {EVENT_API_CALL, EVENT_AUTH, EVENT_ORDER};
@@ -80,7 +70,7 @@ static void make(struct maker *maker, int64_t time_ms)
         event->order.amount = 19.5;
         event->order.ip = ip;
     }
-    mark(event);
+    event_mark(event);
 }
 
 static struct rule_set *read_rules(const char *file)
@@ -173,7 +163,7 @@ static void print_key_bytes(struct rule_set *rules, uint32_t keys)
                         view_is_text(rule_set_name(rules, index), "failed-auth-by-user"));
     struct anomaly *anomaly = anomaly_open(rules, &options);
     maker.event.kind = EVENT_AUTH;
-    mark(&maker.event);
+    event_mark(&maker.event);
     maker.event.auth.outcome = AUTH_FAILURE;
     clock_t started = clock();
     for (uint32_t number = 0; number < keys * 4; number++) {
@@ -207,7 +197,7 @@ static void print_busy(struct rule_set *rules, uint32_t late, uint32_t events_a_
                         view_is_text(rule_set_name(rules, index), "high-api-rate"));
     struct anomaly *anomaly = anomaly_open(rules, &options);
     maker.event.kind = EVENT_API_CALL;
-    mark(&maker.event);
+    event_mark(&maker.event);
     maker.event.tenant_id = put_number(maker.tenant, "tenant-", 1);
     clock_t started = clock();
     for (uint32_t number = 0; number < count; number++) {

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "codec/codec.h"
+#include "support/event_mark.h"
 
 enum {
     FAILURES_ONE_OF = 50,
@@ -81,20 +82,6 @@ struct crowd {
     int64_t start_ms;
 };
 
-static void mark(struct event *event)
-{
-    const struct shape *shape = event_shape(event->kind);
-
-    event->present = 0;
-    for (uint32_t i = 0; i < shape->field_count; i++) {
-        const struct field *field = &shape->fields[i];
-        const char *at = (const char *)event + field->offset;
-        if ((field->flags & FIELD_REQUIRED) != 0 ||
-            (field->type == FIELD_TEXT && !view_is_absent(*(const struct view *)(const void *)at)))
-            shape_set_present(shape, event, i);
-    }
-}
-
 static void make_event(const struct crowd *crowd, uint64_t number, struct arena *arena,
                        struct event *event)
 {
@@ -118,7 +105,7 @@ static void make_event(const struct crowd *crowd, uint64_t number, struct arena 
         event->auth.ip =
             view_of(arena_print(arena, "10.%u.%u.%u", tenant >> 16, tenant >> 8 & 255, client));
     }
-    mark(event);
+    event_mark(event);
 }
 
 static struct codec *open_codec(void)

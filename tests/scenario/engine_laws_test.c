@@ -18,6 +18,7 @@
 #include "cli/yaml.h"
 #include "codec/codec.h"
 #include "engine/engine.h"
+#include "support/event_mark.h"
 
 enum { SEEDS = 12, EVENTS = 6000, LATENESS_MS = 60000, TEXT_MAX = 64 };
 
@@ -58,21 +59,6 @@ struct made {
     struct event event;
     char id[TEXT_MAX], tenant[TEXT_MAX], who[TEXT_MAX], ip[TEXT_MAX];
 };
-
-static void mark(struct event *event)
-{
-    const struct shape *shape = event_shape(event->kind);
-
-    event->present = 0;
-    for (uint32_t i = 0; i < shape->field_count; i++) {
-        const struct field *field = &shape->fields[i];
-        const char *at = (const char *)event + field->offset;
-        bool is_text = field->type == FIELD_TEXT;
-        if (is_text ? !view_is_absent(*(const struct view *)(const void *)at)
-                    : (field->flags & FIELD_REQUIRED) != 0)
-            shape_set_present(shape, event, i);
-    }
-}
 
 static void make_command(struct made *made, uint64_t random)
 {
@@ -143,7 +129,7 @@ static void make_event(uint64_t seed, uint64_t number, uint32_t keys, bool has_c
         event->order.amount = random % 11 == 0 ? 20000 : 15;
         event->order.currency = VIEW_LITERAL("USD");
     }
-    mark(event);
+    event_mark(event);
 }
 
 /* ---- a run ---- */
@@ -355,7 +341,7 @@ static void give_command(struct engine *engine, struct outbox *outbox, const cha
     command.command.type = view_of(type);
     command.command.subject = view_of(subject);
     command.command.rules = view_of(rules);
-    mark(&command);
+    event_mark(&command);
     outbox_reset(outbox);
     assert_int_equal(engine_apply(engine, &command, outbox), VERDICT_APPLIED);
     assert_int_equal(outbox_at(outbox, 0)->kind, RESULT_COMMAND_RESULT);
