@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -59,6 +60,18 @@ def services(*words):
                    stdout=subprocess.DEVNULL)
 
 
+def services_folder():
+    return pathlib.Path(os.environ.get("WEIR_SERVICES", ROOT / "build" / "services"))
+
+
+def services_env():
+    """What `services env` says, by name."""
+    lines = subprocess.run([str(ROOT / "tests/support/services"), "env"], check=True,
+                           capture_output=True, text=True).stdout.splitlines()
+    pairs = (shlex.split(line)[1].partition("=") for line in lines)
+    return {name: value for name, _, value in pairs}
+
+
 # ---------------------------------------------------------------- Kafka, by kcat
 
 
@@ -96,8 +109,12 @@ def consume(topic, with_headers=False):
     records = []
     at = 0
     while at < len(out):
-        key, size, headers = out[at:].split(b"\x1f", 3)[:3]
-        start = at + len(key) + len(size) + len(headers) + 3
+        fields = []
+        for _ in range(3):  # never out[at:]: that copies all the rest for each record
+            end = out.index(b"\x1f", at)
+            fields.append(out[at:end])
+            at = end + 1
+        (key, size, headers), start = fields, at
         value = out[start:start + max(int(size), 0)]
         at = start + len(value) + 1
         fields = dict(pair.split("=", 1) for pair in headers.decode(errors="replace").split(",")
