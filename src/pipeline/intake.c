@@ -577,9 +577,9 @@ enum status intake_encode(struct pipeline *pipeline)
     while (pipeline->outbox_next < outbox_count(pipeline->outbox)) {
         const struct result *result = outbox_at(pipeline->outbox, pipeline->outbox_next);
         struct failure failure = {0};
-        struct byte_writer *value =
-            parcel_begin(pipeline->current, topic_of_result(result->kind), -1,
-                         result_key(result, outbox_scratch(pipeline->outbox)));
+        struct view key = result_key(result, outbox_scratch(pipeline->outbox));
+        struct byte_writer *value = parcel_begin(pipeline->current, topic_of_result(result->kind),
+                                                 result_partition(key), key);
 
         if (codec_encode_result(pipeline->setup.codec, result, value, &failure) != STATUS_OK) {
             parcel_cancel(pipeline->current);

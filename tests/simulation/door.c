@@ -460,6 +460,7 @@ static struct view do_header(void *context, const struct record *record, const c
 
 /* ---- functions of the door: giving ---------------------------------------------------------- */
 
+/* What has no key goes anywhere, as with a real producer. */
 static int32_t partition_of(const struct door *door, const struct outgoing *outgoing)
 {
     int32_t count =
@@ -467,7 +468,8 @@ static int32_t partition_of(const struct door *door, const struct outgoing *outg
 
     if (outgoing->partition >= 0)
         return outgoing->partition;
-    return view_is_absent(outgoing->key) ? 0 : hash_partition(outgoing->key, count);
+    return view_is_absent(outgoing->key) ? (int32_t)cluster_random(door->cluster, (uint64_t)count)
+                                         : hash_partition(outgoing->key, count);
 }
 
 static void deliver(struct door *door, uint32_t count)
