@@ -472,6 +472,10 @@ enum status client_bounds(struct client *client, enum topic topic, int32_t parti
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
+    /* Before 2.3 the library asks the leader that it once knew, for as long as it remembers
+     * (metadata.max.age.ms): whoever asks again would be sent away again. */
+    int32_t count;
+    (void)client_partition_count(client, topic, &count, failure);
     snprintf(doing, sizeof doing, "offsets of %s[%d]", client->names[topic], (int)partition);
     return client_fail(client, code, doing, NULL, failure);
 }

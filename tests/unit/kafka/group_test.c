@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 
 #include "base/hash.h"
 #include "unit/kafka/member.h"
@@ -274,6 +276,33 @@ static void test_known_end_and_bounds(void **state)
     world_close(&world);
 }
 
+/* Two brokers: the leader of a partition that nobody here reads goes to the other one. */
+static void test_bounds_follow_the_leader(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure;
+    int64_t first, next;
+
+    (void)state;
+    world_prepare(&world);
+    rd_kafka_t *carrier = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), NULL, 0);
+    rd_kafka_mock_cluster_t *cluster = rd_kafka_mock_cluster_new(carrier, 2);
+    rd_kafka_mock_topic_create(cluster, "weir.snapshots", PARTITIONS, 2);
+    rd_kafka_mock_partition_set_leader(cluster, "weir.snapshots", 1, 1);
+    kafka_options_embed(&world.options, rd_kafka_mock_cluster_bootstraps(cluster), world.arena);
+    member_open(&member, &world, KAFKA_SIDE, false, "side");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    assert_int_equal(door->bounds(context, TOPIC_SNAPSHOTS, 1, &first, &next, &failure), STATUS_OK);
+    rd_kafka_mock_partition_set_leader(cluster, "weir.snapshots", 1, 2);
+    UNTIL(door->bounds(context, TOPIC_SNAPSHOTS, 1, &first, &next, &failure) == STATUS_OK, (void)0);
+    member_close(&member);
+    rd_kafka_mock_cluster_destroy(cluster);
+    rd_kafka_destroy(carrier);
+    arena_destroy(world.arena);
+}
+
 /* An offset that the log does not have: behind its end stops, with the numbers. */
 static void test_position_beyond_the_log_stops(void **state)
 {
@@ -379,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_known_end_and_bounds),
         cmocka_unit_test(test_fenced_after_an_outage_comes_back),
         cmocka_unit_test(test_fenced_by_another_stops),
+        cmocka_unit_test(test_bounds_follow_the_leader),
         cmocka_unit_test(test_position_beyond_the_log_stops),
     };
     return run_side_by_side(tests, sizeof tests / sizeof tests[0]);
