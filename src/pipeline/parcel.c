@@ -1,7 +1,12 @@
 #include "pipeline/parcel.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+/* Added to a record that is too large. */
+enum { LETTER_HEADERS_MAX = 5 };
 
 struct parcel_header {
     const char *name;
@@ -109,11 +114,44 @@ void parcel_add_record(struct parcel_queue *queue, enum topic topic, int32_t par
     queue->origin_count++;
 }
 
+/* The log does not take so large a record: what is well packed in a batch may be larger than
+ * Weir may write. Waiting for it would stand still for ever, so a letter goes without it, and
+ * says how large it is; at the source it stands still. What should have gone home is a letter
+ * now, too. `headers` has room for LETTER_HEADERS_MAX more. */
+static enum status produce_cut(struct outgoing *outgoing, struct header *headers,
+                               const struct transport *transport, struct failure *failure)
+{
+    enum status status;
+    char size[24];
+
+    snprintf(size, sizeof(size), "%" PRIu32, outgoing->value.size);
+    headers[outgoing->header_count++] = (struct header){"weir.source.bytes", view_of(size)};
+    if (outgoing->topic == TOPIC_FORWARD) {
+        headers[outgoing->header_count++] =
+            (struct header){"weir.error.code", VIEW_LITERAL("too-large")};
+        headers[outgoing->header_count++] = (struct header){
+            "weir.error.reason", VIEW_LITERAL("in a foreign partition, too large to be sent home")};
+        headers[outgoing->header_count++] = (struct header){"weir.error.field", VIEW_LITERAL("")};
+        headers[outgoing->header_count++] =
+            (struct header){"weir.version", VIEW_LITERAL(WEIR_VERSION)};
+        outgoing->topic = TOPIC_DEAD_LETTER;
+        outgoing->partition = -1;
+    }
+    outgoing->value = (struct view){0};
+    status = transport->door->produce(transport->context, outgoing, failure);
+    if (status != STATUS_BROKEN || failure->remedy != REMEDY_SET_ASIDE)
+        return status;
+    /* Then it is a key or headers of that size. */
+    outgoing->key = (struct view){0};
+    outgoing->origin = NULL;
+    return transport->door->produce(transport->context, outgoing, failure);
+}
+
 static enum status produce_parcel(const struct parcel_queue *queue, const struct parcel *parcel,
                                   const struct transport *transport, struct failure *failure)
 {
     const char *bytes = byte_writer_view(&queue->bytes).data;
-    struct header headers[PARCEL_HEADERS_MAX];
+    struct header headers[PARCEL_HEADERS_MAX + LETTER_HEADERS_MAX];
     struct outgoing outgoing = {.topic = parcel->topic,
                                 .partition = parcel->partition,
                                 .headers = headers,
@@ -137,7 +175,10 @@ static enum status produce_parcel(const struct parcel_queue *queue, const struct
             outgoing.key = (struct view){bytes + parcel->key_at, parcel->key_size};
         outgoing.value = (struct view){bytes + parcel->value_at, parcel->value_size};
     }
-    return transport->door->produce(transport->context, &outgoing, failure);
+    enum status status = transport->door->produce(transport->context, &outgoing, failure);
+    if (status == STATUS_BROKEN && failure->remedy == REMEDY_SET_ASIDE && parcel->has_origin)
+        status = produce_cut(&outgoing, headers, transport, failure);
+    return status;
 }
 
 enum status parcel_flush(struct parcel_queue *queue, const struct transport *transport,

@@ -50,7 +50,9 @@ void parcel_add_record(struct parcel_queue *queue, enum topic topic, int32_t par
                        const struct record *origin, const struct header *headers,
                        uint32_t header_count);
 
-/* STATUS_OK: all have left, and the queue is reset. STATUS_FULL, STATUS_AGAIN: as
+/* A record that the log refuses for its size (REMEDY_SET_ASIDE) goes to the dead-letter topic
+ * without its value, with the header weir.source.bytes, its size.
+ * STATUS_OK: all have left, and the queue is reset. STATUS_FULL, STATUS_AGAIN: as
  * produce says; the rest stays. STATUS_BROKEN: the same, with the remedy. May be
  * called again from within the transport's listener. */
 enum status parcel_flush(struct parcel_queue *queue, const struct transport *transport,

@@ -4,7 +4,7 @@ import json
 import unittest
 import time
 
-from world import (WorldTest, consume, produce_bytes, produce_lines, wait_until)
+from world import (WorldTest, consume, produce_bytes, produce_lines, produce_packed, wait_until)
 
 NOW = int(time.time() * 1000)
 
@@ -53,6 +53,31 @@ class DeadLetters(WorldTest):
                     self.assertIn(name, headers)
         # And the good ones went on: 101 calls within a minute.
         wait_until(lambda: any(a["type"] == "high-api-rate" for a in self.alerts()), "the alert")
+        self.assertEqual(weir.stop(), 0)
+
+    def test_larger_than_what_may_be_written(self):
+        """Packed well, a message passes the broker that is larger than what Weir may write; so
+        does a stray that should go home. Neither stands in the way of those behind it."""
+        settings = self.config()
+        self.create_topics(settings)
+        weir = self.weir(settings)
+        weir.wait_ready()
+        topic = self.topic("api-calls")
+        garbage = b"garbage " * 400_000
+        stray = json.dumps(call(1, bulk="x" * 3_000_000)).encode()
+        produce_packed(topic, "acme", garbage)
+        for partition in range(self.partitions):
+            produce_packed(topic, "acme", stray, partition)
+        produce_lines(topic, [call(n) for n in range(100, 201)])
+        wait_until(lambda: any(a["type"] == "high-api-rate" for a in self.alerts()), "the alert")
+
+        def letters():
+            found = [(headers["weir.error.code"], int(headers["weir.source.bytes"]), value)
+                     for _, value, headers in consume(self.topic("dead-letter"), with_headers=True)]
+            return sorted(found)
+        expected = [("too-large", len(stray), b"")] * (self.partitions - 1)
+        expected += [("unknown-format", len(garbage), b"")]
+        wait_until(lambda: letters() == sorted(expected), "the dead letters")
         self.assertEqual(weir.stop(), 0)
 
     def test_duplicates_count_once(self):

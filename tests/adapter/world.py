@@ -91,14 +91,19 @@ def produce_lines(topic, events, partitioner="murmur2_random"):
          "-X", "enable.idempotence=true", "-q", data=data.encode())
 
 
-def produce_bytes(topic, key, message, partition=None):
+def produce_bytes(topic, key, message, partition=None, *more):
     """One message of any bytes."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(message)
         file.flush()
         where = ["-p", str(partition)] if partition is not None else []
         kcat("-P", "-t", topic, "-k", key, *where, "-X", "partitioner=murmur2_random", "-q",
-             file.name)
+             *more, file.name)
+
+
+def produce_packed(topic, key, message, partition=None):
+    """One message that only compression brings under the broker's limit."""
+    produce_bytes(topic, key, message, partition, "-z", "gzip", "-X", "message.max.bytes=100000000")
 
 
 def consume(topic, with_headers=False):
