@@ -31,13 +31,13 @@ static inline float quick_log(float x)
     return quick_log2(x) * 0.69314718f;
 }
 
-/* e to the power of x; 0 below -87, and x is cut at 87. */
+/* e to the power of x; 0 below -87 and of no number, and x is cut at 87. */
 static inline float quick_exp(float x)
 {
     float scaled = x * 1.44269504f;
     float value;
 
-    if (scaled < -125.0f)
+    if (!(scaled >= -125.0f))
         return 0.0f;
     if (scaled > 125.0f)
         scaled = 125.0f;
