@@ -19,7 +19,7 @@ _Static_assert(sizeof(struct episode) % 16 == 0, "slabs hold multiples of 16 byt
 /* By definition, not by number: replacing rules then moves no group. */
 uint32_t group_hash(const struct rule *rule, struct view key)
 {
-    return (uint32_t)hash_view(key, rule->digest);
+    return (uint32_t)hash_place(key, rule->digest);
 }
 
 static inline bool has_key(const struct group *group, const struct rule *rule, struct view key)

@@ -1,9 +1,12 @@
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 /*
- * hash.h - the two hash functions of the house.
+ * hash.h - the hash functions of the house.
  *
- * hash_bytes     XXH3, 64 bits: tables, ids, digests. The same on every machine.
+ * hash_bytes     XXH3, 64 bits: ids, digests, what is saved. The same on every machine.
+ * hash_place     the same with a secret of the process: where a text lies in a table. Who
+ *                chooses the texts cannot make them meet there. Never in anything that is saved
+ *                or that another process computes too.
  * hash_murmur2   murmur2 as Kafka's Java client partitions keys (Utils.murmur2,
  *                seed 0x9747b28c); librdkafka calls it "murmur2".
  */
@@ -14,6 +17,9 @@
 
 uint64_t hash_bytes(const void *data, size_t size, uint64_t seed);
 uint64_t hash_view(struct view view, uint64_t seed);
+uint64_t hash_place(struct view view, uint64_t seed);
+/* Before the first table that uses hash_place, and before threads; preset 0. */
+void hash_set_secret(uint64_t secret);
 /* Mixes one more word into a running hash; cheap, order matters. */
 uint64_t hash_mix(uint64_t hash, uint64_t word);
 uint32_t hash_murmur2(const void *data, size_t size);

@@ -2,9 +2,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "cli/args.h"
 
 struct subcommand {
@@ -76,6 +80,16 @@ static int help(const char *name)
     return subcommand->run(2, argv);
 }
 
+/* Nothing that is printed or saved depends on it. */
+static void draw_secret(void)
+{
+    uint64_t secret = 0;
+
+    if (getrandom(&secret, sizeof secret, 0) != (ssize_t)sizeof secret)
+        secret = (uint64_t)clock_monotonic_ns(clock_system());
+    hash_set_secret(secret);
+}
+
 int cli_main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -97,6 +111,7 @@ int cli_main(int argc, char **argv)
     const struct subcommand *subcommand = find_subcommand(name);
     if (subcommand == NULL)
         return refuse_command(name);
+    draw_secret();
     int code = subcommand->run(argc - 1, argv + 1);
     /* A full disk or a closed pipe must not look like success. */
     if (fflush(stdout) != 0 && code == CODE_DONE) {

@@ -72,12 +72,17 @@ static uint32_t position_of(const struct deduplicate *deduplicate, uint64_t numb
     return (uint32_t)(number & (deduplicate->capacity - 1));
 }
 
+static uint32_t home_of(const uint64_t hash[2], uint32_t mask)
+{
+    return (uint32_t)hash_place((struct view){(const char *)hash, 2 * sizeof *hash}, 0) & mask;
+}
+
 /* The slot of that hash, or the free one where it belongs. */
 static uint32_t find_slot(const struct deduplicate *deduplicate, const uint64_t hash[2])
 {
     uint32_t mask = 2 * deduplicate->capacity - 1;
 
-    for (uint32_t slot = (uint32_t)hash[0] & mask;; slot = (slot + 1) & mask) {
+    for (uint32_t slot = home_of(hash, mask);; slot = (slot + 1) & mask) {
         uint32_t position = deduplicate->index[slot];
         if (position == 0)
             return slot;
@@ -95,7 +100,7 @@ static void free_slot(struct deduplicate *deduplicate, uint32_t slot)
     for (uint32_t next = (slot + 1) & mask; deduplicate->index[next] != 0;
          next = (next + 1) & mask) {
         uint32_t position = deduplicate->index[next];
-        uint32_t home = (uint32_t)deduplicate->ring[position - 1].hash[0] & mask;
+        uint32_t home = home_of(deduplicate->ring[position - 1].hash, mask);
         if (((next - home) & mask) < ((next - slot) & mask))
             continue;
         deduplicate->index[slot] = position;

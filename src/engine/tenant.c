@@ -83,7 +83,7 @@ struct reading {
 
 static uint32_t *find_slot(const struct tenant_table *table, struct view id)
 {
-    uint64_t hash = hash_view(id, 0);
+    uint64_t hash = hash_place(id, 0);
 
     for (uint64_t index = hash;; index++) {
         uint32_t *slot = &table->slots[index & table->mask];

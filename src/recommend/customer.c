@@ -27,7 +27,7 @@ float habit_fade(uint32_t orders)
 
 static uint32_t hash_customer(const struct market *market, struct view id)
 {
-    return (uint32_t)hash_view(id, market->hash);
+    return (uint32_t)hash_place(id, market->hash);
 }
 
 uint32_t customer_find(const struct store *store, const struct market *market, struct view id)

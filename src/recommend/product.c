@@ -37,7 +37,7 @@ static uint32_t find_hashed(const struct market *market, struct view id, uint32_
 
 uint32_t product_find(const struct market *market, struct view id)
 {
-    return find_hashed(market, id, (uint32_t)hash_view(id, 0));
+    return find_hashed(market, id, (uint32_t)hash_place(id, 0));
 }
 
 static void *resize_run(struct store *store, struct market *market, void *old, size_t item_bytes,
@@ -72,7 +72,7 @@ void product_reserve(struct store *store, struct market *market, uint32_t count)
 
 uint32_t product_add(struct store *store, struct market *market, struct view id)
 {
-    uint32_t hash = (uint32_t)hash_view(id, 0);
+    uint32_t hash = (uint32_t)hash_place(id, 0);
 
     if (market->product_count + 1 >= market->product_capacity)
         product_reserve(store, market, market->product_count + 1);

@@ -101,7 +101,7 @@ static void remove_cover(struct cover_memory *memory, struct cover_list *list, u
 
 static uint32_t hash_of(uint32_t owner, struct view value)
 {
-    return (uint32_t)hash_view(value, owner);
+    return (uint32_t)hash_place(value, owner);
 }
 
 static uint32_t add_cover(struct cover_memory *memory, struct cover_list *list, uint32_t owner,

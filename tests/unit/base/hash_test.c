@@ -102,9 +102,26 @@ static void test_mix_spreads_small_words(void **state)
         assert_in_range(buckets[index], 800, 1200);
 }
 
+/* The places move with the secret; ids and digests do not. */
+static void test_places_follow_the_secret(void **state)
+{
+    const struct view text = VIEW_LITERAL("customer-1");
+    const uint64_t plain = hash_view(text, 7);
+
+    (void)state;
+    assert_true(hash_place(text, 7) == plain);
+    hash_set_secret(1);
+    assert_true(hash_place(text, 7) != plain);
+    assert_true(hash_place(text, 7) != hash_place(text, 8));
+    assert_true(hash_view(text, 7) == plain);
+    hash_set_secret(0);
+    assert_true(hash_place(text, 7) == plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_places_follow_the_secret),
         cmocka_unit_test(test_murmur2_is_that_of_kafka),
         cmocka_unit_test(test_partition_drops_the_sign),
         cmocka_unit_test(test_crc32c_vectors),
