@@ -298,6 +298,8 @@ uint32_t answer(struct recommend *recommend, const struct question *question, st
     if (question->is_sharing &&
         (market == NULL || (market->totals.orders < FEW_ORDERS && !dedicated_is_isolated(market))))
         fill_from_others(&recommend->shared, market, question, &list);
+    if (list.count == 0 && question->is_asked_again)
+        return 0;
     publish(question, &list, outbox);
     recommend->totals.recommendations++;
     if (market != NULL)

@@ -300,6 +300,7 @@ static void serve_one(struct recommend *recommend, const struct market *market, 
         .count = job->count,
         .excludes_purchased = job->excludes_purchased,
         .is_sharing = job->is_sharing,
+        .is_asked_again = job->attempts < (uint32_t)recommend->store.options.job_attempts_max,
         .time_ms = now_ms,
     };
 

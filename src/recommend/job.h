@@ -12,7 +12,8 @@
  * priority goes first, then that of the earliest deadline, then the elder.
  *
  * A customer fails when there is nothing to put on its list. Those that failed are tried
- * again, after job_retry_ms, then after twice that, and so on.
+ * again, after job_retry_ms, then after twice that, and so on. A customer gets one list,
+ * an empty one after the last attempt only.
  */
 #include "event/event.h"
 #include "event/outbox.h"

@@ -60,6 +60,7 @@ struct question {
     uint32_t count;
     bool excludes_purchased;
     bool is_sharing;
+    bool is_asked_again; /* should there be nothing to recommend yet */
     int64_t time_ms;
 };
 
@@ -71,7 +72,7 @@ enum { FEW_ORDERS = 10 };
 void learn_order(struct recommend *recommend, const struct event *event,
                  const struct recommend_context *context);
 void learn_interaction(struct recommend *recommend, const struct event *event);
-/* Publishes a list, maybe an empty one; returns its length. */
+/* Publishes a list, an empty one unless it is asked again; returns its length. */
 uint32_t answer(struct recommend *recommend, const struct question *question,
                 struct outbox *outbox);
 

@@ -216,8 +216,10 @@ static void failed_customers_are_tried_again(void **state)
     assert_int_equal(last_word(world, "job")->attempts, 2);
     tick(world, 1999);
     assert_int_equal(last_word(world, "job")->attempts, 2);
+    assert_int_equal(lists_of(world, "job"), 0);
     tick(world, 1);
     assert_int_equal(last_word(world, "job")->attempts, 3);
+    assert_int_equal(lists_of(world, "job"), 3);
     assert_int_equal(last_word(world, "job")->status, JOB_FAILED);
     assert_int_equal(last_word(world, "job")->processed, 0);
     assert_false(recommend_is_busy(world->recommend));
@@ -236,6 +238,7 @@ static void a_retry_may_succeed(void **state)
     assert_int_equal(last_word(world, "job")->status, JOB_COMPLETED);
     assert_int_equal(last_word(world, "job")->processed, 3);
     assert_int_equal(last_word(world, "job")->failed, 0);
+    assert_int_equal(lists_of(world, "job"), 3);
 }
 
 static void a_waiting_market_does_not_hold_up_others(void **state)
