@@ -450,8 +450,9 @@ static enum status ask_id(struct registry *registry, const struct clock *clock, 
     const long http_status = request(registry, path.data, byte_writer_view(&body), error_text);
     json_t *answer = parse_answer(registry);
     const json_t *given = json_object_get(answer, "id");
-    if (http_status == 200 && json_is_integer(given)) {
-        *id = (uint32_t)json_integer_value(given);
+    const json_int_t number = json_is_integer(given) ? json_integer_value(given) : -1;
+    if (http_status == 200 && number >= 0 && number <= UINT32_MAX) {
+        *id = (uint32_t)number;
         end_pause(registry);
     } else if (http_status == 409 || http_status == 422) {
         status = failure_set(failure, REMEDY_STOP,

@@ -54,7 +54,8 @@ static void put_schema(struct byte_writer *out, const char *schema, const char *
 }
 
 /* Ids: 1 our api_call; 2 has references; 3 protobuf; 4 no Avro; 5 an Avro schema that does not
- * fit; others unknown. Registering gives 77, but the subject "refused-value" is refused. */
+ * fit; others unknown. Registering gives 77, but subjects that begin "refused." are refused, and
+ * for those that begin "vast." the id is none of 32 bits. */
 static int answer(const char *request, struct byte_writer *body)
 {
     static const char plain[] = "{\"type\":\"record\",\"name\":\"X\",\"fields\":[]}";
@@ -64,7 +65,7 @@ static int answer(const char *request, struct byte_writer *body)
             byte_print(body, "{\"error_code\":409,\"message\":\"incompatible\"}");
             return 409;
         }
-        byte_print(body, "{\"id\":77}");
+        byte_print(body, strstr(request, "/vast.") != NULL ? "{\"id\":4294967373}" : "{\"id\":77}");
         return 200;
     }
     if (strncmp(request, "GET /schemas/ids/1 ", 19) == 0)
@@ -452,6 +453,21 @@ static void test_a_refused_schema_stops(void **state)
     byte_writer_free(&out);
 }
 
+static void test_an_id_beyond_32_bits_is_no_answer(void **state)
+{
+    struct world *world = *state;
+    const struct result result = make_result();
+    struct byte_writer out;
+
+    byte_writer_init(&out);
+    open_with_prefix(world, "vast.");
+    assert_int_equal(codec_encode_result(world->codec, &result, &out, &world->failure),
+                     STATUS_BROKEN);
+    assert_int_equal(world->failure.remedy, REMEDY_RETRY);
+    assert_non_null(strstr(world->failure.text, "no answer of a registry"));
+    byte_writer_free(&out);
+}
+
 static void test_without_a_registry(void **state)
 {
     struct world *world = *state;
@@ -530,6 +546,7 @@ int main(void)
         TEST(test_our_schema_is_registered_once),
         TEST(test_encoding_waits_for_the_registry),
         TEST(test_a_refused_schema_stops),
+        TEST(test_an_id_beyond_32_bits_is_no_answer),
         TEST(test_without_a_registry),
         TEST(test_many_workers_ask_once),
     };
