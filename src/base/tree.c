@@ -127,12 +127,6 @@ bool tree_duration_ms(const struct tree *tree, int64_t *value, struct complaints
            refuse(tree, "a duration such as 250ms, 60s, 5m, 1h or 7d", complaints);
 }
 
-bool tree_bytes(const struct tree *tree, int64_t *value, struct complaints *complaints)
-{
-    return (is_scalar(tree) && text_bytes(tree->value, value)) ||
-           refuse(tree, "a size such as 64MB or 1GiB", complaints);
-}
-
 static bool is_digit(char letter)
 {
     return letter >= '0' && letter <= '9';

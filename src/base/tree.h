@@ -47,17 +47,16 @@ void complain(struct complaints *complaints, const struct tree *at, const char *
     __attribute__((format(printf, 3, 4)));
 
 /* Each complains and returns false when the scalar does not say it. Durations:
- * "250ms", "60s", "5m", "1h", "7d", or a bare number of milliseconds; bytes: "64MB", "1GiB". */
+ * "250ms", "60s", "5m", "1h", "7d", or a bare number of milliseconds. */
 bool tree_int(const struct tree *tree, int64_t *value, struct complaints *complaints);
 bool tree_double(const struct tree *tree, double *value, struct complaints *complaints);
 bool tree_bool(const struct tree *tree, bool *value, struct complaints *complaints);
 bool tree_duration_ms(const struct tree *tree, int64_t *value, struct complaints *complaints);
-bool tree_bytes(const struct tree *tree, int64_t *value, struct complaints *complaints);
 
 /* The same on plain text, without a complaint: the whole text must say it, in decimal,
  * whatever the locale. A double is finite and the nearest to the decimal; a text of more than
  * 1000 bytes is none. A fraction ("1.5h") must come out whole. Bool: true, false, yes, no,
- * on or off. KB is 1000 bytes, KiB 1024. */
+ * on or off. Bytes: "64MB", "1GiB"; KB is 1000 bytes, KiB 1024. */
 bool text_int(struct view text, int64_t *value);
 bool text_double(struct view text, double *value);
 bool text_bool(struct view text, bool *value);

@@ -233,11 +233,6 @@ void sinks_close(struct sinks *sinks)
     free(sinks);
 }
 
-uint32_t sinks_count(const struct sinks *sinks)
-{
-    return sinks->count;
-}
-
 bool sinks_are_ready(const struct sinks *sinks)
 {
     for (uint32_t i = 0; i < sinks->count; i++)

@@ -22,7 +22,6 @@ enum status sinks_open(const struct host *host, struct sinks **sinks, struct fai
 /* Commits what is confirmed, joins the threads, closes everything. NULL is allowed. */
 void sinks_close(struct sinks *sinks);
 
-uint32_t sinks_count(const struct sinks *sinks);
 bool sinks_are_ready(const struct sinks *sinks);
 /* Some runner has given up for good. */
 bool sinks_have_failed(const struct sinks *sinks);

@@ -9,7 +9,6 @@
 #include "codec/container.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +29,6 @@ struct codec_container {
     enum event_kind kind;
     codec_read_fn *read;
     void *context;
-    FILE *file; /* ours, when opened by path */
 
     char *packed; /* [start, end) is read and not yet used */
     size_t start, end, capacity;
@@ -254,41 +252,10 @@ enum status codec_container_open(struct codec *codec, enum event_kind kind, code
     return STATUS_OK;
 }
 
-static enum status read_file(void *context, char *to, size_t size, size_t *got,
-                             struct failure *failure)
-{
-    FILE *file = context;
-
-    *got = fread(to, 1, size, file);
-    if (*got > 0)
-        return STATUS_OK;
-    if (ferror(file))
-        return failure_set(failure, REMEDY_STOP, "Avro container: %s", strerror(errno));
-    return STATUS_END;
-}
-
-enum status codec_container_open_file(struct codec *codec, enum event_kind kind, const char *path,
-                                      struct codec_container **container, struct failure *failure)
-{
-    FILE *file = fopen(path, "rb");
-
-    if (file == NULL)
-        return failure_set(failure, REMEDY_STOP, "%s: %s", path, strerror(errno));
-    const enum status status =
-        codec_container_open(codec, kind, read_file, file, container, failure);
-    if (status == STATUS_OK)
-        (*container)->file = file;
-    else
-        fclose(file);
-    return status;
-}
-
 void codec_container_close(struct codec_container *container)
 {
     if (container == NULL)
         return;
-    if (container->file != NULL)
-        fclose(container->file);
     arena_destroy(container->arena);
     byte_writer_free(&container->block);
     free(container->packed);

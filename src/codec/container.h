@@ -36,9 +36,6 @@ bool codec_container_is_head(const void *data, size_t size);
 enum status codec_container_open(struct codec *codec, enum event_kind kind, codec_read_fn *read,
                                  void *context, struct codec_container **container,
                                  struct failure *failure);
-/* The same from a file. */
-enum status codec_container_open_file(struct codec *codec, enum event_kind kind, const char *path,
-                                      struct codec_container **container, struct failure *failure);
 void codec_container_close(struct codec_container *container);
 
 /* STATUS_OK; STATUS_END; STATUS_BROKEN with REMEDY_SET_ASIDE: this datum is no valid event,

@@ -82,7 +82,6 @@ static void test_scalars_that_say_it(void **state)
     struct tree real = scalar("b", "0.5");
     struct tree truth = scalar("c", "yes");
     struct tree wait = scalar("d", "5m");
-    struct tree size = scalar("e", "1MiB");
     int64_t integer = 0;
     double number = 0;
     bool is_on = false;
@@ -97,8 +96,6 @@ static void test_scalars_that_say_it(void **state)
     wait.is_quoted = true;
     assert_true(tree_duration_ms(&wait, &integer, &complaints));
     assert_int_equal(integer, 300000);
-    assert_true(tree_bytes(&size, &integer, &complaints));
-    assert_int_equal(integer, 1 << 20);
     assert_int_equal(complaints.count, 0);
 }
 
