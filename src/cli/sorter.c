@@ -252,8 +252,9 @@ void sorter_destroy(struct sorter *sorter)
         return;
     while (!sorter_is_empty(sorter))
         (void)sorter_take(sorter);
+    /* A block is given back only when none of its events waits, this one with them. */
     if (sorter->lent != NULL)
-        leave_block(sorter, sorter->lent);
+        leave_block(sorter, sorter->lent); /* NOLINT(clang-analyzer-unix.Malloc) */
     if (sorter->filling != NULL)
         free_block(sorter, sorter->filling);
     for (struct block *block = sorter->spare; block != NULL; block = next) {

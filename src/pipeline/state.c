@@ -1,5 +1,6 @@
 #include "pipeline/state.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -681,6 +682,7 @@ static void compare_series(struct verify *verify, struct view name)
     const struct series *found = find_series(&verify->found, name);
     uint32_t count = expected->count < found->count ? expected->count : found->count;
 
+    assert(count == 0 || (expected->hashes != NULL && found->hashes != NULL));
     for (uint32_t i = 0; i < count; i++)
         if (expected->hashes[i] != found->hashes[i]) {
             differ(verify, "result %" PRIu32 " of %.*s differs", i, VIEW_PRINT(name));

@@ -361,7 +361,8 @@ static uint32_t take_turn(struct recommend *recommend, struct market *market, in
         job->attempts++;
         publish(market, job, JOB_PROCESSING, 0, NULL, outbox);
     }
-    uint32_t before = job->processed * PROGRESS_STEPS / (job->total > 0 ? job->total : 1);
+    const uint32_t total = job->total > 0 ? job->total : 1;
+    const uint32_t before = job->processed * PROGRESS_STEPS / total;
     while ((served == 0 || (served + 1) * cost <= budget) && served < TURN_CUSTOMERS &&
            job->waiting_at < job->waiting_count) {
         serve_one(recommend, market, job, now_ms, outbox);
@@ -369,7 +370,7 @@ static uint32_t take_turn(struct recommend *recommend, struct market *market, in
     }
     if (job->waiting_at == job->waiting_count)
         end_attempt(recommend, market, job, now_ms, outbox);
-    else if (job->processed * PROGRESS_STEPS / job->total > before)
+    else if (job->processed * PROGRESS_STEPS / total > before)
         publish(market, job, JOB_PROCESSING, 0, NULL, outbox);
     return served * cost;
 }
