@@ -22,8 +22,8 @@ import world
 # (kind, how often)
 KINDS = (("kill", 14), ("kill-at-step", 24), ("kill-again", 8), ("kill-two", 6), ("kill-all", 4),
          ("freeze", 8), ("freeze-at-step", 9), ("freeze-all", 1), ("stop", 5),
-         ("join-and-leave", 8), ("kill-snapshot", 2), ("broker-kill", 5), ("coordinator-kill", 5),
-         ("broker-kill-in-recovery", 3), ("broker-freeze", 2), ("brokers-kill", 1),
+         ("join-and-leave", 8), ("kill-snapshot", 2), ("broker-kill", 3), ("coordinator-kill", 3),
+         ("broker-kill-in-recovery", 2), ("broker-freeze", 1), ("brokers-kill", 1),
          ("kill-everything", 1))
 
 # As in step.c.
@@ -140,7 +140,7 @@ class Broker:
                               capture_output=True, check=False).returncode == 0
 
     def wait_back(self):
-        world.wait_until(self.answers, f"{self.name} back", 240)
+        world.wait_until(self.answers, f"{self.name} back", 600)
 
 
 def java_hash(text):
@@ -194,7 +194,8 @@ class Injector:
         self.slots, self.extra, self.brokers, self.group = slots, extra, brokers, group
         self.threads, self.failures = [], []
         self.counts, self.missed_steps = {}, 0
-        self.brokers_lock = threading.Lock()  # one down at a time, unless all are
+        # One is down at a time, unless all are. Taken before the lock of a slot.
+        self.brokers_lock = threading.Lock()
         self.lock = threading.Lock()
 
     def inject(self, fault):
@@ -204,7 +205,7 @@ class Injector:
 
     def settle(self):
         for thread in self.threads:
-            thread.join(timeout=240)
+            thread.join(timeout=900)
             if thread.is_alive():
                 raise AssertionError("a fault does not end")
         self.threads = []
@@ -428,14 +429,13 @@ class Injector:
 
     def broker_kill_in_recovery(self, fault):
         slot = self.slots[fault["slot"]]
-        with slot.lock:
-            self.end_at_once([slot])
-            slot.start()
-            with self.brokers_lock:
-                time.sleep(fault["short"] / 2)
-                self.take_down(self.brokers[fault["broker"] - 1], fault,
-                               "kill of a process, then of a broker while it recovers")
-            self.wait_ready(slot, fault)
+        with self.brokers_lock:
+            with slot.lock:
+                self.end_at_once([slot])
+                slot.start()
+            time.sleep(fault["short"] / 2)
+            self.take_down(self.brokers[fault["broker"] - 1], fault,
+                           "kill of a process, then of a broker while it recovers")
 
     def broker_freeze(self, fault):
         with self.brokers_lock:
@@ -461,7 +461,7 @@ class Injector:
             self.take_all_down(fault, "kill of all brokers")
 
     def kill_everything(self, fault):
-        with self.all_slots() as slots, self.brokers_lock:
+        with self.brokers_lock, self.all_slots() as slots:
             self.end_at_once(slots)
             self.take_all_down(fault, "kill of all processes and brokers")
             for slot in slots:
