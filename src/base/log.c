@@ -30,7 +30,14 @@ void log_set(enum log_level least, enum log_format format)
     atomic_store(&line_format, (int)format);
 }
 
-/* Control characters, those of Latin-1 written in UTF-8 too, and broken UTF-8. */
+static uint32_t rune_of(const unsigned char *at, uint32_t size)
+{
+    if (size == 2)
+        return (at[0] & 0x1FU) << 6 | (at[1] & 0x3FU);
+    return (at[0] & 0x0FU) << 12 | (at[1] & 0x3FU) << 6 | (at[2] & 0x3FU);
+}
+
+/* Control characters and broken UTF-8. */
 static void put_escaped(struct byte_writer *out, const char *text)
 {
     const char *end = text + strlen(text);
@@ -38,13 +45,12 @@ static void put_escaped(struct byte_writer *out, const char *text)
     while (text < end) {
         unsigned char byte = (unsigned char)*text;
         uint32_t length = view_rune_size(text, (size_t)(end - text));
-        bool is_control =
-            byte < 0x20 || byte == 0x7F || (byte == 0xC2 && (unsigned char)text[1] < 0xA0);
+        bool is_control = view_rune_is_control(text, length);
         if (length == 0 || (is_control && length == 1)) {
             byte_print(out, "\\x%02x", byte);
             text++;
         } else if (is_control) {
-            byte_print(out, "\\u%04x", (unsigned char)text[1]);
+            byte_print(out, "\\u%04x", rune_of((const unsigned char *)text, length));
             text += length;
         } else {
             byte_put(out, text, length);

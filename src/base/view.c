@@ -61,6 +61,24 @@ uint32_t view_rune_size(const char *data, size_t size)
     return length;
 }
 
+bool view_rune_is_control(const char *data, uint32_t size)
+{
+    const unsigned char *at = (const unsigned char *)data;
+
+    switch (size) {
+    case 1:
+        return at[0] < 0x20 || at[0] == 0x7F;
+    case 2: /* U+0080..9F, U+061C */
+        return (at[0] == 0xC2 && at[1] < 0xA0) || (at[0] == 0xD8 && at[1] == 0x9C);
+    case 3: /* U+200E..F, U+2028..E, U+2066..9 */
+        return at[0] == 0xE2 && ((at[1] == 0x80 && (at[2] == 0x8E || at[2] == 0x8F)) ||
+                                 (at[1] == 0x80 && at[2] >= 0xA8 && at[2] <= 0xAE) ||
+                                 (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+    default:
+        return false;
+    }
+}
+
 bool view_is_utf8(struct view view)
 {
     const uint64_t high_bits = UINT64_C(0x8080808080808080);

@@ -54,4 +54,7 @@ bool view_contains(struct view view, struct view part);
 bool view_is_utf8(struct view view);
 /* Bytes of the well-formed UTF-8 character that `data` begins with; 0 when there is none. */
 uint32_t view_rune_size(const char *data, size_t size);
+/* Whether the character of that size shows nothing itself and changes how others show: control
+ * characters, those of Latin-1 too, separators of lines, and what turns the direction of text. */
+bool view_rune_is_control(const char *data, uint32_t size);
 #endif

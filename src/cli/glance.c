@@ -27,11 +27,8 @@ static const char *const notification_statuses[] = {"sent", "retrying", "failed"
 void glance_text(struct view text, struct byte_writer *out)
 {
     for (uint32_t i = 0; i < text.size;) {
-        unsigned char byte = (unsigned char)text.data[i];
         uint32_t size = view_rune_size(text.data + i, text.size - i);
-        bool is_control = byte < 0x20 || byte == 0x7F ||
-                          (size == 2 && byte == 0xC2 && (unsigned char)text.data[i + 1] < 0xA0);
-        if (size == 0 || is_control) {
+        if (size == 0 || view_rune_is_control(text.data + i, size)) {
             byte_put_u8(out, '?');
             i += size == 0 ? 1 : size;
         } else {

@@ -41,7 +41,8 @@ struct view email_html_escape(struct view text, struct arena *arena)
         uint32_t length = view_rune_size(text.data + i, text.size - i);
         unsigned char letter = (unsigned char)text.data[i];
 
-        if (length == 0 || (letter < ' ' && letter != '\n' && letter != '\t'))
+        if (length == 0 ||
+            (view_rune_is_control(text.data + i, length) && letter != '\n' && letter != '\t'))
             put_text(&writer, "\xEF\xBF\xBD");
         else if (letter == '&')
             put_text(&writer, "&amp;");
@@ -68,13 +69,12 @@ static struct view one_line(struct view text, uint32_t bytes_max, struct arena *
     byte_writer_init(&writer);
     for (uint32_t i = 0; i < text.size;) {
         uint32_t length = view_rune_size(text.data + i, text.size - i);
-        unsigned char letter = (unsigned char)text.data[i];
 
         if (writer.size + (length > 0 ? length : 3) > bytes_max)
             break;
         if (length == 0)
             put_text(&writer, "\xEF\xBF\xBD");
-        else if (letter < ' ' || letter == 0x7F)
+        else if (view_rune_is_control(text.data + i, length))
             byte_put_u8(&writer, ' ');
         else
             byte_put(&writer, text.data + i, length);

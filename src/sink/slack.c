@@ -7,9 +7,9 @@
 
 enum { FIELDS_IN_SECTION = 10, ELLIPSIS_CHARS = 1 };
 
-static const char *escape_of(char letter)
+static const char *escape_of(const char *at, uint32_t length)
 {
-    switch (letter) {
+    switch (*at) {
     case '&':
         return "&amp;";
     case '<':
@@ -19,7 +19,7 @@ static const char *escape_of(char letter)
     default:
         /* Nothing that people could read, and some of it Slack refuses. A value that breaks the
          * line could pass for another fact of the alert. */
-        return (unsigned char)letter < ' ' || letter == 0x7F ? " " : NULL;
+        return view_rune_is_control(at, length) ? " " : NULL;
     }
 }
 
@@ -28,8 +28,8 @@ static uint32_t count_escaped(struct view text)
     uint32_t chars = 0;
 
     for (uint32_t i = 0; i < text.size; chars++) {
-        const char *escape = escape_of(text.data[i]);
         uint32_t length = view_rune_size(text.data + i, text.size - i);
+        const char *escape = escape_of(text.data + i, length);
 
         if (escape != NULL)
             chars += (uint32_t)strlen(escape) - 1;
@@ -48,8 +48,8 @@ struct view slack_escape(struct view text, uint32_t chars_max, struct arena *are
     assert(chars_max > ELLIPSIS_CHARS);
     byte_writer_init(&writer);
     for (uint32_t i = 0; i < text.size;) {
-        const char *escape = escape_of(text.data[i]);
         uint32_t length = view_rune_size(text.data + i, text.size - i);
+        const char *escape = escape_of(text.data + i, length);
         uint32_t chars = escape != NULL ? (uint32_t)strlen(escape) : 1;
 
         if (length == 0)

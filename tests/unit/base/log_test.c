@@ -89,10 +89,11 @@ static void test_a_hostile_text_cannot_forge_a_line(void **state)
     begin_capture();
     log_info("kafka", "key %s|",
              "a\n2026 ERROR\x1B[31m\x7F\xC2\x9B"
-             "1m\xFF \xC3\xBC");
+             "1m\xFF \xE2\x80\xAE\xC3\xBC");
     const char *line = end_capture();
     assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
-    assert_non_null(strstr(line, "key a\\x0a2026 ERROR\\x1b[31m\\x7f\\u009b1m\\xff \xC3\xBC|\n"));
+    assert_non_null(
+        strstr(line, "key a\\x0a2026 ERROR\\x1b[31m\\x7f\\u009b1m\\xff \\u202e\xC3\xBC|\n"));
 }
 
 static void test_a_long_text_is_cut(void **state)

@@ -12,6 +12,33 @@ static bool is_utf8(const char *data, size_t size)
     return view_is_utf8((struct view){data, (uint32_t)size});
 }
 
+static void test_what_changes_how_others_show(void **state)
+{
+    static const char *const harmful[] = {
+        "\x01",         "\n",           "\x7f",         "\xC2\x80",     "\xC2\x9F",    "\xD8\x9C",
+        "\xE2\x80\x8E", "\xE2\x80\xA8", "\xE2\x80\xAE", "\xE2\x81\xA6", "\xE2\x81\xA9"};
+    static const char *const harmless[] = {" ",
+                                           "~",
+                                           "\xC2\xA0",
+                                           "\xC3\xA9",
+                                           "\xD8\x9D",
+                                           "\xE2\x80\x8D",
+                                           "\xE2\x80\xA6",
+                                           "\xE2\x80\xAF",
+                                           "\xE2\x81\xAA",
+                                           "\xE3\x80\xAE",
+                                           "\xF0\x9F\x98\x80"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof harmful / sizeof harmful[0]; i++)
+        if (!view_rune_is_control(harmful[i], (uint32_t)strlen(harmful[i])))
+            fail_msg("%zu", i);
+    for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
+        if (view_rune_is_control(harmless[i], (uint32_t)strlen(harmless[i])))
+            fail_msg("%zu", i);
+    assert_false(view_rune_is_control("\xff", 0));
+}
+
 static void test_absent_is_not_empty(void **state)
 {
     (void)state;
@@ -138,6 +165,7 @@ static void test_utf8_agrees_with_decoding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_changes_how_others_show),
         cmocka_unit_test(test_absent_is_not_empty),
         cmocka_unit_test(test_order_is_that_of_bytes),
         cmocka_unit_test(test_parts),

@@ -71,10 +71,10 @@ static void test_hostile_texts(void **state)
 
     (void)state;
     result.tenant_id = VIEW_LITERAL("a\033[2Jb\n");
-    result.alert.message = VIEW_LITERAL("x\xff\xc2\x9by\xc3\xa9");
+    result.alert.message = VIEW_LITERAL("x\xff\xc2\x9by\xc3\xa9\xe2\x80\xae.");
     expect_line(&result, false,
                 "12:00:00 HIGH   open    a?[2Jb?     failed-auth-by-user      user_id=anna  "
-                "x??y\xc3\xa9");
+                "x??y\xc3\xa9?.");
     byte_writer_init(&out);
     glance_text((struct view){NULL, 0}, &out);
     assert_int_equal(out.size, 0);

@@ -148,7 +148,7 @@ static void sendgrid_gets_its_fields(void **state)
     json_error_t error;
 
     (void)state;
-    alert.tenant_id = VIEW_LITERAL("<b>acme</b>\r\n\"");
+    alert.tenant_id = VIEW_LITERAL("<b>acme</b>\r\xE2\x80\xAE\"");
     byte_writer_init(&out);
     email_write_sendgrid(&alert, &address, arena, &out);
     json_t *root = json_loadb(out.data, out.size, 0, &error);
@@ -165,6 +165,7 @@ static void sendgrid_gets_its_fields(void **state)
     assert_string_equal(subject, "[Weir] HIGH failed-auth-by-user <b>acme</b>  \"");
     assert_string_equal(type, "text/html");
     assert_null(strstr(html, "<b>"));
+    assert_null(strstr(html, "\xE2\x80\xAE"));
     assert_non_null(strstr(html, "&lt;b&gt;acme&lt;/b&gt;"));
     json_decref(root);
     byte_writer_free(&out);

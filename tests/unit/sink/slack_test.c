@@ -100,7 +100,8 @@ static void markup_is_escaped(void **state)
     struct message message;
 
     (void)state;
-    alert.tenant_id = VIEW_LITERAL("<https://evil.example|click> & co\n*Severity*\r\nlow");
+    alert.tenant_id =
+        VIEW_LITERAL("<https://evil.example|click> & co\n*Severity*\xE2\x80\xAE\nlow");
     alert.alert.message = VIEW_LITERAL("a<b>&\"\\\n\x01\xFF end");
     write_message(&message, &alert);
     check_limits(message.root);
