@@ -71,8 +71,7 @@ struct outgoing {
     struct view value; /* data NULL: a tombstone */
     const struct header *headers;
     uint32_t header_count;
-    int64_t timestamp_ms;        /* 0: now */
-    const struct record *origin; /* its headers are sent along, ours win; NULL: none */
+    int64_t timestamp_ms; /* 0: now */
 };
 
 struct transport_listener {
@@ -102,6 +101,11 @@ struct transport_door {
                         uint32_t *count, struct failure *failure);
     /* The value of a record's header; absent when there is none. */
     struct view (*header)(void *context, const struct record *record, const char *name);
+    /* A record's headers in their order; false: it has no more. */
+    bool (*header_at)(void *context, const struct record *record, uint32_t index,
+                      struct header *header);
+    /* As the log calls it, with the prefix. Lives as long as the transport. */
+    struct view (*topic_name)(void *context, enum topic topic);
 
     /* STATUS_FULL: the queue is full, serve and try again (poll with no room does). */
     enum status (*produce)(void *context, const struct outgoing *outgoing, struct failure *failure);

@@ -328,12 +328,12 @@ bool client_is_hopeless(struct client *client, struct failure *failure)
 
 /* ---- opening and closing ---- */
 
-static void name_topics(struct client *client)
+void client_name_topics(const struct kafka_options *options, char *names[TOPIC_COUNT])
 {
-    const char *prefix = client->options->topics.prefix;
+    const char *prefix = options->topics.prefix;
 
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        if (asprintf(&client->names[topic], "%s%s", prefix != NULL ? prefix : "",
+        if (asprintf(&names[topic], "%s%s", prefix != NULL ? prefix : "",
                      topic_info((enum topic)topic)->name) < 0)
             abort();
 }
@@ -358,7 +358,7 @@ enum status client_open(struct client *client, const struct kafka_options *optio
     client->kind = kind;
     client->owner = owner;
     pthread_mutex_init(&client->lock, NULL);
-    name_topics(client);
+    client_name_topics(options, client->names);
     snprintf(id, sizeof id, "%s-%s", options->client_id, name);
     client_set(conf, "client.id", id);
     rd_kafka_conf_set_log_cb(conf, on_log);

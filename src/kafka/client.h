@@ -78,6 +78,8 @@ enum status client_partition_count(struct client *client, enum topic topic, int3
                                    struct failure *failure);
 enum status client_bounds(struct client *client, enum topic topic, int32_t partition,
                           int64_t *first, int64_t *next, struct failure *failure);
+/* With prefix; the caller frees each. */
+void client_name_topics(const struct kafka_options *options, char *names[TOPIC_COUNT]);
 /* TOPIC_COUNT: none of ours. */
 enum topic client_topic(const struct client *client, const char *name);
 #endif

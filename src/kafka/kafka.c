@@ -15,6 +15,7 @@
 struct kafka {
     struct kafka_setup setup; /* a copy: group, writer and hall point here */
     char *name;
+    char *topic_names[TOPIC_COUNT];
     struct group *group; /* NULL: a side transport */
     struct writer *writer;
     struct reader_hall *hall; /* opened when it is first needed */
@@ -90,6 +91,27 @@ static struct view door_header(void *context, const struct record *record, const
         rd_kafka_header_get_last(headers, name, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return (struct view){0};
     return (struct view){value, (uint32_t)size};
+}
+
+static bool door_header_at(void *context, const struct record *record, uint32_t index,
+                           struct header *header)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void *value = NULL;
+    size_t size = 0;
+
+    (void)context;
+    if (rd_kafka_message_headers(record->handle, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_all(headers, index, &header->name, &value, &size) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    header->value = (struct view){value, (uint32_t)size};
+    return true;
+}
+
+static struct view door_topic_name(void *context, enum topic topic)
+{
+    return view_of(((struct kafka *)context)->topic_names[topic]);
 }
 
 static enum status door_produce(void *context, const struct outgoing *outgoing,
@@ -169,6 +191,8 @@ static void door_close(void *context)
     reader_hall_close(kafka->hall);
     writer_close(kafka->writer);
     group_close(kafka->group);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        free(kafka->topic_names[topic]);
     free(kafka->name);
     free(kafka);
 }
@@ -178,6 +202,8 @@ static const struct transport_door door = {
     .resume = door_resume,
     .poll = door_poll,
     .header = door_header,
+    .header_at = door_header_at,
+    .topic_name = door_topic_name,
     .produce = door_produce,
     .commit_start = door_commit_start,
     .commit_wait = door_commit_wait,
@@ -222,6 +248,7 @@ enum status kafka_open(const struct kafka_setup *setup, struct transport *out,
     assert(!setup->is_transactional || setup->role == KAFKA_PROCESSOR);
     kafka->setup = *setup;
     kafka->setup.name = kafka->name;
+    client_name_topics(setup->options, kafka->topic_names);
     status = open_group(kafka, failure);
     if (status == STATUS_OK)
         status = writer_open(&kafka->setup, kafka->group, &kafka->writer, failure);

@@ -223,29 +223,10 @@ static enum status open_topic(struct writer *writer, enum topic topic, struct fa
     return STATUS_OK;
 }
 
-static bool is_ours(const struct outgoing *outgoing, const char *name)
-{
-    for (uint32_t index = 0; index < outgoing->header_count; index++)
-        if (strcmp(outgoing->headers[index].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* The origin's headers in their order, without those that ours replace, then ours. */
 static rd_kafka_headers_t *collect_headers(const struct outgoing *outgoing)
 {
-    rd_kafka_headers_t *all = rd_kafka_headers_new(outgoing->header_count + 8);
-    rd_kafka_headers_t *given = NULL;
-    const char *name;
-    const void *value;
-    size_t size;
+    rd_kafka_headers_t *all = rd_kafka_headers_new(outgoing->header_count);
 
-    if (outgoing->origin != NULL)
-        rd_kafka_message_headers(outgoing->origin->handle, &given);
-    for (size_t index = 0;
-         given != NULL && rd_kafka_header_get_all(given, index, &name, &value, &size) == 0; index++)
-        if (!is_ours(outgoing, name))
-            rd_kafka_header_add(all, name, -1, value, (ssize_t)size);
     for (uint32_t index = 0; index < outgoing->header_count; index++) {
         const struct header *header = &outgoing->headers[index];
         rd_kafka_header_add(all, header->name, -1, header->value.data, (ssize_t)header->value.size);
@@ -319,7 +300,7 @@ enum status writer_produce(struct writer *writer, const struct outgoing *outgoin
         return status;
     if (writer->receipt != NULL)
         mark = receipt_sent(writer->receipt);
-    if (outgoing->header_count > 0 || outgoing->origin != NULL || outgoing->timestamp_ms != 0)
+    if (outgoing->header_count > 0 || outgoing->timestamp_ms != 0)
         code = produce_with_headers(writer, outgoing, (void *)(uintptr_t)mark);
     else
         code = produce_plain(writer, outgoing, (void *)(uintptr_t)mark);

@@ -365,8 +365,7 @@ enum status commit_now(struct pipeline *pipeline, int64_t deadline_ms)
 
 bool commit_is_overfull(const struct pipeline *pipeline)
 {
-    return intake_is_lent(pipeline) ||
-           pipeline->current->bytes.size + pipeline->leaving->bytes.size >= HELD_BYTES_MAX ||
+    return pipeline->current->bytes.size + pipeline->leaving->bytes.size >= HELD_BYTES_MAX ||
            (commit_is_under_way(pipeline) &&
             pipeline->records_since_cut >= (uint64_t)pipeline->options.commit_records_max);
 }

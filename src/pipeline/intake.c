@@ -17,72 +17,31 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "event/letter.h"
 #include "pipeline/machine.h"
 #include "pipeline/result_key.h"
 
-static const char source_topic[] = "weir.source.topic";
-static const char source_partition[] = "weir.source.partition";
-static const char source_offset[] = "weir.source.offset";
-static const char source_timestamp[] = "weir.source.timestamp";
-
-enum { NUMBER_TEXT_BYTES = 24, SOURCE_HEADER_COUNT = 4 };
-
-struct source_text {
-    char partition[NUMBER_TEXT_BYTES];
-    char offset[NUMBER_TEXT_BYTES];
-    char timestamp[NUMBER_TEXT_BYTES];
-};
-
-bool intake_is_lent(const struct pipeline *pipeline)
-{
-    return pipeline->current->origin_count > 0 || pipeline->leaving->origin_count > 0;
-}
-
-static bool has_source(const struct transport *transport, const struct record *record)
-{
-    return record->topic == TOPIC_FORWARD &&
-           !view_is_absent(transport->door->header(transport->context, record, source_topic));
-}
-
-static uint32_t source_headers(const struct record *record, struct source_text *text,
-                               struct header *headers)
-{
-    snprintf(text->partition, sizeof(text->partition), "%" PRId32, record->partition);
-    snprintf(text->offset, sizeof(text->offset), "%" PRId64, record->offset);
-    snprintf(text->timestamp, sizeof(text->timestamp), "%" PRId64, record->timestamp_ms);
-    headers[0] = (struct header){source_topic, view_of(topic_info(record->topic)->name)};
-    headers[1] = (struct header){source_partition, view_of(text->partition)};
-    headers[2] = (struct header){source_offset, view_of(text->offset)};
-    headers[3] = (struct header){source_timestamp, view_of(text->timestamp)};
-    return SOURCE_HEADER_COUNT;
-}
-
 void intake_forward(struct pipeline *pipeline, const struct record *record, int32_t home)
 {
-    struct source_text text;
-    struct header headers[SOURCE_HEADER_COUNT];
-    uint32_t count = source_headers(record, &text, headers);
+    const struct transport *transport = &pipeline->setup.transport;
+    struct letter letter = {0};
 
-    parcel_add_record(pipeline->current, TOPIC_FORWARD, home, record, headers, count);
+    letter_add_source(&letter, transport, record);
+    parcel_add_record(pipeline->current, TOPIC_FORWARD, home, transport, record, &letter);
     meters_forward(pipeline);
 }
 
 void intake_set_aside(struct pipeline *pipeline, const struct transport *transport,
-                      const struct record *record, const struct dead_letter *letter)
+                      const struct record *record, const struct dead_letter *dead)
 {
-    struct source_text text;
-    struct header headers[PARCEL_HEADERS_MAX];
-    uint32_t count = 0;
+    struct letter letter = {0};
 
-    headers[count++] = (struct header){"weir.error.code", view_of(letter->code)};
-    headers[count++] = (struct header){"weir.error.reason", view_of(letter->text)};
-    headers[count++] = (struct header){"weir.error.field", view_of(letter->field)};
-    headers[count++] = (struct header){"weir.version", view_of(WEIR_VERSION)};
+    letter_add_error(&letter, dead->code, dead->text, dead->field);
     /* A stray says where it came from at first, not where it was forwarded. */
-    if (!has_source(transport, record))
-        count += source_headers(record, &text, headers + count);
-    parcel_add_record(pipeline->current, TOPIC_DEAD_LETTER, -1, record, headers, count);
-    meters_dead_letter(pipeline, letter->code);
+    if (record->topic != TOPIC_FORWARD || !letter_has_source(transport, record))
+        letter_add_source(&letter, transport, record);
+    parcel_add_record(pipeline->current, TOPIC_DEAD_LETTER, -1, transport, record, &letter);
+    meters_dead_letter(pipeline, dead->code);
 }
 
 static void refuse(struct dead_letter *letter, const char *code, const char *field,
@@ -123,7 +82,7 @@ static int event_kind_of(const struct transport *transport, const struct record 
     enum topic topic = record->topic;
 
     if (topic == TOPIC_FORWARD)
-        topic = topic_find(transport->door->header(transport->context, record, source_topic));
+        topic = letter_source(transport, record);
     return topic < TOPIC_FORWARD || topic == TOPIC_COMMANDS ? topic_info(topic)->event_kind : -1;
 }
 
@@ -402,8 +361,6 @@ enum status intake_single_at(struct pipeline *pipeline, enum single single, int6
     struct single_reader *reader = &pipeline->singles[single];
     enum status status;
 
-    if (intake_is_lent(pipeline))
-        return STATUS_AGAIN;
     if (tap_is_open(&reader->tap) && offset < reader->next)
         tap_close(&reader->tap);
     if (!tap_is_open(&reader->tap)) {
@@ -530,7 +487,7 @@ static enum status read_single(struct pipeline *pipeline, enum single single)
         end_catching_up(pipeline, single);
         return STATUS_OK;
     }
-    for (int i = 0; i < SINGLE_BATCH_RECORDS && !intake_is_lent(pipeline); i++) {
+    for (int i = 0; i < SINGLE_BATCH_RECORDS; i++) {
         int64_t next = next_single(pipeline, single);
         enum status status;
 

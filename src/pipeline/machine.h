@@ -176,15 +176,12 @@ struct dead_letter {
 enum intake_verdict intake_judge(struct pipeline *pipeline, const struct transport *transport,
                                  const struct record *record, struct event *event, int32_t *home,
                                  struct dead_letter *letter, struct failure *failure);
-/* Both borrow the record until the next poll. */
 void intake_forward(struct pipeline *pipeline, const struct record *record, int32_t home);
 void intake_set_aside(struct pipeline *pipeline, const struct transport *transport,
-                      const struct record *record, const struct dead_letter *letter);
+                      const struct record *record, const struct dead_letter *dead);
 /* The engine's verdict on an event that it got; sets aside what the verdict says. */
 void intake_settle(struct pipeline *pipeline, const struct transport *transport,
                    const struct record *record, enum verdict verdict);
-/* True while parcels borrow from records: until they have left, no poll. */
-bool intake_is_lent(const struct pipeline *pipeline);
 enum status intake_ticks(struct pipeline *pipeline);
 /* Some partition has batch work at hand, and nothing is in its way. */
 bool intake_is_busy(const struct pipeline *pipeline);

@@ -4,10 +4,9 @@
  * parcel.h - encoded messages on their way out, in order.
  *
  * While a transaction commits nothing may be produced, and yet the intake goes on:
- * what it makes waits here. A queue is two flat buffers, kept over a reset.
+ * what it makes waits here. A queue is three flat buffers, kept over a reset.
  *
- * Memory   owned, grows to the largest batch; a parcel with an origin borrows the
- *          origin's record (key, value, headers) until the next poll
+ * Memory   owned, grows to the largest batch; what is given is copied
  * Threads  one owner
  */
 #include <stdbool.h>
@@ -18,15 +17,17 @@
 #include "base/status.h"
 #include "event/transport.h"
 
-enum { PARCEL_HEADERS_MAX = 12 };
-
+struct letter;
 struct parcel;
+struct parcel_header;
 
 struct parcel_queue {
     struct parcel *parcels;
     uint32_t count, capacity;
-    uint32_t next;         /* first that has not left */
-    uint32_t origin_count; /* not left, and borrowing from a record */
+    uint32_t next; /* first that has not left */
+    struct parcel_header *headers;
+    uint32_t header_count, header_capacity;
+    struct header *leaving; /* headers of the parcel that leaves; and room to say that it was cut */
     struct byte_writer bytes;
 };
 
@@ -44,11 +45,11 @@ struct byte_writer *parcel_begin(struct parcel_queue *queue, enum topic topic, i
                                  struct view key);
 void parcel_end(struct parcel_queue *queue);
 void parcel_cancel(struct parcel_queue *queue);
-/* The record as it is, with its headers and these (at most PARCEL_HEADERS_MAX, names
- * that live for ever, values copied). */
+/* The record as it came from `transport`, and the letter: the record's headers in their
+ * order, but for those of the letter's names, then the letter's. */
 void parcel_add_record(struct parcel_queue *queue, enum topic topic, int32_t partition,
-                       const struct record *origin, const struct header *headers,
-                       uint32_t header_count);
+                       const struct transport *transport, const struct record *record,
+                       const struct letter *letter);
 
 /* A record that the log refuses for its size (REMEDY_SET_ASIDE) goes to the dead-letter topic
  * without its value, with the header weir.source.bytes, its size.

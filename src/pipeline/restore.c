@@ -604,8 +604,6 @@ static enum status peek_range(struct restore *restore, int64_t timeout_ms,
     struct tap *tap;
     enum status status;
 
-    if (intake_is_lent(restore->pipeline))
-        return STATUS_AGAIN;
     if (topic_is_single(operation->topic))
         return intake_single_at(restore->pipeline, single_of(operation->topic),
                                 restore->operation_next, record, failure);
@@ -744,8 +742,6 @@ static enum status replay(struct restore *restore, int64_t timeout_ms, struct fa
 
         if (status != STATUS_END)
             return status;
-        if (intake_is_lent(restore->pipeline))
-            return STATUS_AGAIN; /* by the taps about to be closed */
         tap_close(&restore->journal);
         close_inputs(restore);
         go(restore, RESTORE_SETTLE);

@@ -12,6 +12,7 @@
 #include "base/json_writer.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "event/letter.h"
 #include "pipeline/journal.h"
 #include "pipeline/result_key.h"
 #include "pipeline/single.h"
@@ -456,7 +457,7 @@ static int kind_of(const struct verify *verify, const struct record *record)
     enum topic topic = record->topic;
 
     if (topic == TOPIC_FORWARD)
-        topic = topic_find(side->door->header(side->context, record, "weir.source.topic"));
+        topic = letter_source(side, record);
     return topic == TOPIC_COUNT ? -1 : topic_info(topic)->event_kind;
 }
 

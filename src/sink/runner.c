@@ -29,6 +29,7 @@
 
 #include "base/json_writer.h"
 #include "base/log.h"
+#include "event/letter.h"
 #include "sink/backoff.h"
 #include "sink/batch.h"
 #include "sink/breaker.h"
@@ -407,28 +408,17 @@ static enum status produce_letter(struct sink_runner *runner, const struct deliv
 {
     const struct transport *transport = &runner->setup.transport;
     const struct record *record = &item->record;
-    char partition[16], offset[32], timestamp[32];
+    struct letter letter = {0};
 
-    snprintf(partition, sizeof(partition), "%d", record->partition);
-    snprintf(offset, sizeof(offset), "%lld", (long long)record->offset);
-    snprintf(timestamp, sizeof(timestamp), "%lld", (long long)record->timestamp_ms);
-    const struct header headers[] = {
-        {"weir.error.code", view_of(item->refusal.code)},
-        {"weir.error.reason", view_of(item->refusal.reason)},
-        {"weir.error.field", view_of(item->refusal.field)},
-        {"weir.source.topic", view_of(topic_info(record->topic)->name)},
-        {"weir.source.partition", view_of(partition)},
-        {"weir.source.offset", view_of(offset)},
-        {"weir.source.timestamp", view_of(timestamp)},
-        {"weir.version", VIEW_LITERAL(WEIR_VERSION)},
-    };
+    letter_add_error(&letter, item->refusal.code, item->refusal.reason, item->refusal.field);
+    letter_add_source(&letter, transport, record);
     const struct outgoing outgoing = {
         .topic = TOPIC_DEAD_LETTER,
         .partition = -1,
         .key = record->key,
         .value = record->value,
-        .headers = headers,
-        .header_count = sizeof(headers) / sizeof(headers[0]),
+        .headers = letter.headers,
+        .header_count = letter.header_count,
     };
     return transport->door->produce(transport->context, &outgoing, failure);
 }

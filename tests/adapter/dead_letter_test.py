@@ -47,7 +47,7 @@ class DeadLetters(WorldTest):
             with self.subTest(message=message[:60]):
                 self.assertEqual(headers["weir.error.code"], code)
                 self.assertEqual(headers.get("weir.error.field", ""), field)
-                self.assertEqual(headers["weir.source.topic"], "api-calls")
+                self.assertEqual(headers["weir.source.topic"], topic)
                 for name in ("weir.error.reason", "weir.source.partition", "weir.source.offset",
                              "weir.source.timestamp", "weir.version"):
                     self.assertIn(name, headers)

@@ -26,9 +26,20 @@ void cluster_create(struct cluster *cluster, uint64_t seed)
                                 .mono_ns = 1000000000,
                                 .producer_next = 1};
     cluster->clock = (struct clock){read_wall, read_monotonic, cluster};
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        snprintf(cluster->topic_names[topic], TOPIC_NAME_MAX, "sim.%s",
+                 topic_info((enum topic)topic)->name);
         for (int partition = 0; partition < PARTITIONS_MAX; partition++)
             cluster->committed[topic][partition] = POSITION_NONE;
+    }
+}
+
+enum topic cluster_topic(const struct cluster *cluster, const char *name)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (strcmp(cluster->topic_names[topic], name) == 0)
+            return (enum topic)topic;
+    return TOPIC_COUNT;
 }
 
 void cluster_free_entry(struct entry *entry)
@@ -146,9 +157,6 @@ static struct entry *add_entry(struct log *log)
 
 static void add_header(struct entry *entry, const char *name, struct view value)
 {
-    for (uint32_t i = 0; i < entry->header_count; i++)
-        if (strcmp(entry->headers[i].name, name) == 0)
-            return; /* ours came first, and wins */
     entry->headers = realloc(entry->headers, (entry->header_count + 1) * sizeof(*entry->headers));
     if (entry->headers == NULL)
         abort();
@@ -170,13 +178,6 @@ struct entry cluster_make_entry(const struct cluster *cluster, const struct outg
 
     for (uint32_t i = 0; i < outgoing->header_count; i++)
         add_header(&entry, outgoing->headers[i].name, outgoing->headers[i].value);
-    if (outgoing->origin != NULL && outgoing->origin->handle != NULL) {
-        const struct entry *origin = door_entry_of(outgoing->origin);
-
-        for (uint32_t i = 0; i < origin->header_count; i++)
-            add_header(&entry, origin->headers[i].name,
-                       (struct view){origin->headers[i].value, origin->headers[i].size});
-    }
     return entry;
 }
 

@@ -25,6 +25,7 @@ enum {
     MEMBERS_MAX = 16,
     TRANSACTIONS_MAX = 64,
     TRACE_RING = 4096,
+    TOPIC_NAME_MAX = 64,
     SESSION_MS = 6000,
     TRANSACTION_MS = 3000,
 };
@@ -116,6 +117,7 @@ struct cluster {
     uint64_t turn;
 
     int32_t partition_count;
+    char topic_names[TOPIC_COUNT][TOPIC_NAME_MAX];
     struct log logs[TOPIC_COUNT][PARTITIONS_MAX];
     struct transaction transactions[TRANSACTIONS_MAX];
     uint64_t producer_next, serial_next;
@@ -165,6 +167,8 @@ int64_t cluster_put_entry(struct cluster *cluster, enum topic topic, int32_t par
 void cluster_append_marker(struct cluster *cluster, enum topic topic, int32_t partition);
 /* The last stable offset. */
 int64_t cluster_end(const struct cluster *cluster, enum topic topic, int32_t partition);
+/* TOPIC_COUNT: none of that name. */
+enum topic cluster_topic(const struct cluster *cluster, const char *name);
 struct transaction *cluster_begin(struct cluster *cluster, uint64_t producer);
 /* Decides; markers follow in cluster_step. */
 void cluster_decide(struct cluster *cluster, struct transaction *transaction, bool is_commit);

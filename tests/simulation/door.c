@@ -69,11 +69,6 @@ struct door {
     uint32_t position_count;
 };
 
-const struct entry *door_entry_of(const struct record *record)
-{
-    return record->handle;
-}
-
 /* ---- lending ------------------------------------------------------------------------ */
 
 static void give_up_lent(struct lent *lent)
@@ -447,6 +442,26 @@ static enum status do_poll(void *context, struct record *records, uint32_t max, 
     return STATUS_OK;
 }
 
+static bool do_header_at(void *context, const struct record *record, uint32_t index,
+                         struct header *header)
+{
+    const struct entry *entry = record->handle;
+
+    (void)context;
+    if (index >= entry->header_count)
+        return false;
+    header->name = entry->headers[index].name;
+    header->value = (struct view){entry->headers[index].value, entry->headers[index].size};
+    return true;
+}
+
+static struct view do_topic_name(void *context, enum topic topic)
+{
+    struct door *door = context;
+
+    return view_of(door->cluster->topic_names[topic]);
+}
+
 static struct view do_header(void *context, const struct record *record, const char *name)
 {
     const struct entry *entry = record->handle;
@@ -811,6 +826,8 @@ static const struct transport_door functions = {
     .resume = do_resume,
     .poll = do_poll,
     .header = do_header,
+    .header_at = do_header_at,
+    .topic_name = do_topic_name,
     .produce = do_produce,
     .commit_start = do_commit_start,
     .commit_wait = do_commit_wait,

@@ -95,12 +95,58 @@ static void take_results(struct judge *judge)
     outbox_reset(judge->outbox);
 }
 
-static enum topic source_of(const struct entry *entry, enum topic topic)
+static const struct entry_header *find_header(const struct entry *entry, const char *name)
 {
-    for (uint32_t i = 0; topic == TOPIC_FORWARD && i < entry->header_count; i++)
-        if (strcmp(entry->headers[i].name, "weir.source.topic") == 0)
-            return topic_find(view_of(entry->headers[i].value));
-    return topic;
+    for (uint32_t i = 0; i < entry->header_count; i++)
+        if (strcmp(entry->headers[i].name, name) == 0)
+            return &entry->headers[i];
+    return NULL;
+}
+
+static enum topic source_of(const struct judge *judge, const struct entry *entry, enum topic topic)
+{
+    const struct entry_header *source = find_header(entry, "weir.source.topic");
+
+    return topic != TOPIC_FORWARD || source == NULL
+               ? topic
+               : cluster_topic(&judge->world->cluster, source->value);
+}
+
+static bool is_same_bytes(const char *a, uint32_t a_size, const char *b, uint32_t b_size)
+{
+    return a_size == b_size && memcmp(a, b, a_size) == 0;
+}
+
+/* What was passed on is the record that it says it was, with all that it had. */
+static void check_letter(struct judge *judge, const struct entry *letter)
+{
+    const struct cluster *cluster = &judge->world->cluster;
+    const struct entry_header *topic = find_header(letter, "weir.source.topic");
+    const struct entry_header *partition = find_header(letter, "weir.source.partition");
+    const struct entry_header *offset = find_header(letter, "weir.source.offset");
+    const struct entry *source;
+
+    if (topic == NULL || partition == NULL || offset == NULL ||
+        cluster_topic(cluster, topic->value) == TOPIC_COUNT) {
+        world_fail(judge->world, "a record was passed on without where it came from");
+        return;
+    }
+    source = &cluster->logs[cluster_topic(cluster, topic->value)][atoi(partition->value)]
+                  .entries[atoll(offset->value)];
+    if (!is_same_bytes(letter->key, letter->key_size, source->key, source->key_size) ||
+        !is_same_bytes(letter->value, letter->value_size, source->value, source->value_size) ||
+        letter->timestamp_ms != source->timestamp_ms)
+        world_fail(judge->world, "a record was passed on, and it is another one");
+    for (uint32_t i = 0; i < source->header_count; i++) {
+        const struct entry_header *own = &source->headers[i];
+        const struct entry_header *kept = find_header(letter, own->name);
+
+        if (kept == NULL || !is_same_bytes(kept->value, kept->size, own->value, own->size))
+            world_fail(judge->world, "header %s of a record was not passed on", own->name);
+    }
+    for (uint32_t i = 0; i < letter->header_count; i++)
+        if (find_header(letter, letter->headers[i].name) != &letter->headers[i])
+            world_fail(judge->world, "header %s was passed on twice", letter->headers[i].name);
 }
 
 static void apply_entry(struct judge *judge, struct engine *engine, const struct entry *entry,
@@ -109,7 +155,7 @@ static void apply_entry(struct judge *judge, struct engine *engine, const struct
     struct event event;
     struct codec_reason reason;
     struct failure failure;
-    int kind = topic_info(source_of(entry, topic))->event_kind;
+    int kind = topic_info(source_of(judge, entry, topic))->event_kind;
 
     if (codec_decode_event(judge->world->codec, (enum event_kind)kind,
                            (struct view){entry->value, entry->value_size}, judge->arena, &event,
@@ -283,6 +329,13 @@ static void check_coverage(struct judge *judge)
             }
 }
 
+static void check_letters(struct judge *judge, const struct log *log)
+{
+    for (int64_t i = 0; i < log->count; i++)
+        if (log->entries[i].state == ENTRY_VISIBLE)
+            check_letter(judge, &log->entries[i]);
+}
+
 static uint32_t count_visible(const struct cluster *cluster, enum topic topic)
 {
     uint32_t count = 0;
@@ -300,6 +353,10 @@ static void check_set_aside(struct judge *judge)
     uint32_t found =
         count_visible(cluster, TOPIC_DEAD_LETTER) + count_visible(cluster, TOPIC_FORWARD);
 
+    for (int partition = 0; partition < PARTITIONS_MAX; partition++) {
+        check_letters(judge, &cluster->logs[TOPIC_DEAD_LETTER][partition]);
+        check_letters(judge, &cluster->logs[TOPIC_FORWARD][partition]);
+    }
     if (judge->is_exact ? found != expected : found < expected)
         world_fail(judge->world, "%u records were set aside or forwarded, %u expected", found,
                    expected);

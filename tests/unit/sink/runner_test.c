@@ -158,6 +158,12 @@ static struct view log_header(void *context, const struct record *record, const 
     return (struct view){0};
 }
 
+static struct view log_topic_name(void *context, enum topic topic)
+{
+    (void)context;
+    return topic == TOPIC_ALERTS ? VIEW_LITERAL("prefix.alerts") : VIEW_LITERAL("prefix.other");
+}
+
 static struct view find_header(const struct outgoing *outgoing, const char *name)
 {
     for (uint32_t i = 0; i < outgoing->header_count; i++)
@@ -186,7 +192,7 @@ static enum status log_produce(void *context, const struct outgoing *outgoing,
     letter->offset = atoll(find_header(outgoing, "weir.source.offset").data);
     snprintf(letter->code, sizeof(letter->code), "%.*s",
              VIEW_PRINT(find_header(outgoing, "weir.error.code")));
-    assert_true(view_is_text(find_header(outgoing, "weir.source.topic"), "alerts"));
+    assert_true(view_is_text(find_header(outgoing, "weir.source.topic"), "prefix.alerts"));
     assert_true(
         view_is_text(outgoing->value, log->partitions[letter->partition].values[letter->offset]));
     log->letter_count++;
@@ -275,6 +281,7 @@ static const struct transport_door log_door = {
     .resume = log_resume,
     .poll = log_poll,
     .header = log_header,
+    .topic_name = log_topic_name,
     .produce = log_produce,
     .commit_start = log_commit_start,
     .commit_wait = log_commit_wait,
