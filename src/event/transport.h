@@ -81,6 +81,10 @@ struct transport_listener {
     /* lost: somebody else may own them already; nothing can be committed for them. */
     void (*on_revoked)(void *context, const struct topic_partition *partitions, uint32_t count,
                        bool is_lost);
+    /* The log deleted records before they were read, from `from` up to `to`, where reading
+     * goes on. NULL: the transport says so in the log. */
+    void (*on_gone)(void *context, const struct topic_partition *partition, int64_t from,
+                    int64_t to);
 };
 
 /* Reads one partition outside the group, committed records only. */

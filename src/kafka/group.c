@@ -470,6 +470,17 @@ enum status group_resume(struct group *group, const struct position *positions, 
 
 /* ---- poll ---- */
 
+static void tell_gone(struct group *group, const struct topic_partition *partition, int64_t from,
+                      int64_t to)
+{
+    if (group->listener.on_gone != NULL)
+        group->listener.on_gone(group->listener.context, partition, from, to);
+    else
+        log_error(room, "%s[%d]: retention removed offsets %lld to %lld before they were read",
+                  group->client.names[partition->topic], (int)partition->partition, (long long)from,
+                  (long long)to - 1);
+}
+
 /* The log does not have the offset that we wanted to read. */
 static enum status face_reset(struct group *group, enum topic topic, int32_t partition,
                               struct failure *failure)
@@ -492,8 +503,7 @@ static enum status face_reset(struct group *group, enum topic topic, int32_t par
                            "start again",
                            name, (int)partition, (long long)next, (long long)lane->expected);
     if (lane->expected < first && lane->expected >= 0) {
-        log_error(room, "%s[%d]: retention removed offsets %lld to %lld before they were read",
-                  name, (int)partition, (long long)lane->expected, (long long)first - 1);
+        tell_gone(group, &(struct topic_partition){topic, partition}, lane->expected, first);
         lane->expected = first;
     }
     if (lane->expected < 0)

@@ -145,29 +145,6 @@ static void hold(struct pipeline *pipeline, struct partition *partition,
     machine_obey(pipeline, failure);
 }
 
-/* Once for each topic of a partition that has gone live: was what comes next deleted
- * before we came? Offsets may also be missing for good reasons (markers of
- * transactions, compaction), so only the log's first offset tells. */
-static void check_start(struct pipeline *pipeline, struct partition *partition,
-                        const struct record *record)
-{
-    const struct transport *transport = &pipeline->setup.side;
-    int64_t position = partition->positions[record->topic];
-    int64_t first, next;
-
-    partition->checked_topics |= UINT64_C(1) << record->topic;
-    if (position < 0 || record->offset == position ||
-        transport->door->bounds(transport->context, record->topic, record->partition, &first, &next,
-                                NULL) != STATUS_OK ||
-        first <= position)
-        return;
-    log_error(ROOM,
-              "partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
-              " of %s were deleted before they were read",
-              partition->number, position, first - 1, topic_info(record->topic)->name);
-    meters_gap(pipeline);
-}
-
 /* The listener may have taken partitions away in the very poll that gave the record, and
  * what was asked for again may come twice. */
 static bool is_wanted(const struct partition *partition, const struct record *record)
@@ -218,8 +195,6 @@ static uint32_t take_run(struct pipeline *pipeline, const struct record *records
         record = &records[taken++];
         if (!is_wanted(partition, record))
             continue;
-        if ((partition->checked_topics >> record->topic & 1) == 0)
-            check_start(pipeline, partition, record);
         verdict = intake_judge(pipeline, transport, record, &batch->events[batch->count], &home,
                                &letter, &failure);
         if (verdict == INTAKE_APPLY)

@@ -76,7 +76,6 @@ struct partition {
     bool wants_snapshot;      /* soon, whatever the interval says */
 
     uint64_t assigned_topics; /* bits by enum topic */
-    uint64_t checked_topics;  /* their first live record has come */
     uint64_t life;            /* how many partitions had gone live in this pipeline when it did */
     struct partition_meters *meters;
 };

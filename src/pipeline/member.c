@@ -76,7 +76,6 @@ void member_go_live(struct pipeline *pipeline, struct partition *partition)
     partition->life = ++pipeline->life_count;
     partition->snapshot_ms = pipeline->now_ms;
     partition->snapshot_events = 0;
-    partition->checked_topics = 0;
     partition->singles_read = 0;
     meters_baseline(partition);
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
@@ -258,8 +257,30 @@ static void on_revoked(void *context, const struct topic_partition *partitions, 
              is_lost ? "lost" : "given back");
 }
 
+/* Passed by in the journal, so that the position goes on behind them at once: the topic may stay
+ * silent, and whoever takes over must not be told again. */
+static void on_gone(void *context, const struct topic_partition *gone, int64_t from, int64_t to)
+{
+    struct pipeline *pipeline = context;
+    struct partition *partition = pipeline->partitions[gone->partition];
+
+    if (partition == NULL || partition->phase != PARTITION_LIVE ||
+        partition->positions[gone->topic] >= to)
+        return;
+    log_error(ROOM,
+              "partition %" PRId32 ": offsets %" PRId64 " to %" PRId64 " of %s were deleted before "
+              "they were read (its retention is shorter than we are behind): its state is without "
+              "them",
+              gone->partition, from, to - 1, topic_info(gone->topic)->name);
+    meters_gap(pipeline);
+    journal_draft_record(&partition->draft, JOURNAL_PASS, gone->topic, to - 1);
+    partition->positions[gone->topic] = to;
+}
+
 void member_listen(struct pipeline *pipeline, struct transport_listener *listener)
 {
-    *listener = (struct transport_listener){
-        .context = pipeline, .on_assigned = on_assigned, .on_revoked = on_revoked};
+    *listener = (struct transport_listener){.context = pipeline,
+                                            .on_assigned = on_assigned,
+                                            .on_revoked = on_revoked,
+                                            .on_gone = on_gone};
 }

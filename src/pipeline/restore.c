@@ -82,8 +82,9 @@ struct restore {
     struct journal_cursor cursor;
     struct journal_operation operation;
     bool has_record, has_operation, is_record_ahead;
-    int64_t operation_next;   /* next offset wanted of the operation's range */
-    uint64_t epoch, sequence; /* of the record being replayed, or the last one */
+    int64_t operation_next;           /* next offset wanted of the operation's range */
+    int64_t jumps[TOPIC_INPUT_COUNT]; /* first offset not found inside a range; -1: none */
+    uint64_t epoch, sequence;         /* of the record being replayed, or the last one */
     struct tap inputs[TOPIC_INPUT_COUNT];
     int64_t positions[TOPIC_INPUT_COUNT];
     int64_t target_positions[TOPIC_INPUT_COUNT]; /* when record `target` had been replayed */
@@ -122,6 +123,8 @@ struct restore *restore_begin(struct pipeline *pipeline, struct partition *parti
     restore->journal_from = POSITION_BEGINNING;
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         restore->positions[i] = POSITION_NONE;
+    for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
+        restore->jumps[i] = -1;
     if (partition->engine != NULL) {
         restore->is_parked = true;
         restore->has_base = true;
@@ -361,6 +364,10 @@ static void begin_scan(struct restore *restore)
 
 static void begin_replay(struct restore *restore)
 {
+    /* New rules begin with what the windows need, by intention. */
+    bool is_beginning_gone = !restore->has_base && !restore->is_refused_by_rules &&
+                             restore->last_sequence > 0 && restore->first_sequence != 1;
+
     tap_close(&restore->journal);
     if (restore->has_gap)
         log_error(ROOM,
@@ -373,7 +380,7 @@ static void begin_replay(struct restore *restore)
                  "%" PRIu64 " of %" PRIu64,
                  number_of(restore), restore->is_refused_by_rules ? " under these rules" : "",
                  restore->first_sequence, restore->last_sequence);
-    if (restore->has_gap)
+    if (restore->has_gap || is_beginning_gone)
         meters_gap(restore->pipeline);
     if (restore->engine == NULL)
         restore->engine = engine_open(restore->pipeline->setup.engine_config, number_of(restore));
@@ -622,7 +629,7 @@ static enum status peek_range(struct restore *restore, int64_t timeout_ms,
     }
 }
 
-static void tell_gone(const struct restore *restore, int64_t to)
+static void tell_gone(struct restore *restore, int64_t to)
 {
     /* What a tenant shares is replaced by what it shares later, and compaction takes the
      * earlier away; the later one is still to come. */
@@ -639,7 +646,39 @@ static void tell_gone(const struct restore *restore, int64_t to)
               " of %s are gone: its state is not complete",
               number_of(restore), restore->operation_next, to - 1,
               topic_info(restore->operation.topic)->name);
+    restore->has_gap = true;
     meters_gap(restore->pipeline);
+}
+
+/* Inside a range offsets may be missing for good reasons (markers of transactions), and are not
+ * asked for one by one. What was deleted while we replayed shows at the end: the log begins
+ * behind the first of them. */
+static enum status check_jumps(struct restore *restore, struct failure *failure)
+{
+    const struct transport *side = side_of(restore);
+
+    for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
+        int64_t first, next;
+        enum status status;
+
+        if (restore->jumps[i] < 0)
+            continue;
+        status = side->door->bounds(side->context, (enum topic)i, number_of(restore), &first, &next,
+                                    failure);
+        if (status != STATUS_OK)
+            return status;
+        if (first > restore->jumps[i]) {
+            log_error(ROOM,
+                      "partition %" PRId32 ": offsets of %s from %" PRId64 " to %" PRId64
+                      " were deleted while they were replayed: its state may not be complete",
+                      number_of(restore), topic_info((enum topic)i)->name, restore->jumps[i],
+                      first - 1);
+            restore->has_gap = true;
+            meters_gap(restore->pipeline);
+        }
+        restore->jumps[i] = -1;
+    }
+    return STATUS_OK;
 }
 
 /* The log ended before the range did: records are gone, or not visible yet. */
@@ -721,6 +760,9 @@ static enum status replay_range(struct restore *restore, int64_t timeout_ms,
         return check_range(restore, failure);
     if (restore->operation_next == operation->from && record->offset > operation->from)
         tell_gone(restore, record->offset);
+    else if (record->offset > restore->operation_next && !topic_is_single(operation->topic) &&
+             restore->jumps[operation->topic] < 0)
+        restore->jumps[operation->topic] = restore->operation_next;
     restore->waiting_since_ms = restore->pipeline->now_ms;
     if (operation->kind == JOURNAL_PASS)
         status = replay_pass(restore, record, failure);
@@ -735,17 +777,24 @@ static enum status replay_range(struct restore *restore, int64_t timeout_ms,
     return status;
 }
 
+static enum status end_replay(struct restore *restore, struct failure *failure)
+{
+    enum status status = check_jumps(restore, failure);
+
+    if (status != STATUS_OK)
+        return status;
+    tap_close(&restore->journal);
+    close_inputs(restore);
+    go(restore, RESTORE_SETTLE);
+    return STATUS_OK;
+}
+
 static enum status replay(struct restore *restore, int64_t timeout_ms, struct failure *failure)
 {
     if (!restore->has_record) {
         enum status status = next_record(restore, timeout_ms, failure);
 
-        if (status != STATUS_END)
-            return status;
-        tap_close(&restore->journal);
-        close_inputs(restore);
-        go(restore, RESTORE_SETTLE);
-        return STATUS_OK;
+        return status == STATUS_END ? end_replay(restore, failure) : status;
     }
     if (!restore->has_operation) {
         if (!journal_next(&restore->cursor, &restore->operation)) {

@@ -233,6 +233,19 @@ int64_t cluster_end(const struct cluster *cluster, enum topic topic, int32_t par
     return log->count;
 }
 
+void cluster_delete(struct cluster *cluster, enum topic topic, int32_t partition, int64_t first)
+{
+    struct log *log = &cluster->logs[topic][partition];
+
+    /* A broker keeps what may still become visible. */
+    if (first > cluster_end(cluster, topic, partition))
+        first = cluster_end(cluster, topic, partition);
+    if (first > log->first)
+        log->first = first;
+    cluster_trace(cluster, 0, OPERATION_DISTURB, (int)topic, partition, log->first, STATUS_OK,
+                  REMEDY_NONE);
+}
+
 void cluster_compact(struct cluster *cluster, enum topic topic, int32_t partition)
 {
     struct log *log = &cluster->logs[topic][partition];

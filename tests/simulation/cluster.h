@@ -56,8 +56,9 @@ struct entry {
 };
 
 struct log {
-    struct entry *entries;
+    struct entry *entries; /* those deleted too: the judge remembers them */
     int64_t count, capacity;
+    int64_t first; /* what stands before it was deleted: nobody can read it */
 };
 
 enum transaction_state {
@@ -178,6 +179,8 @@ void cluster_finish(struct cluster *cluster, struct transaction *transaction);
 void cluster_fence(struct cluster *cluster, uint64_t producer);
 /* What happens at the brokers by itself: markers, time-outs, deliveries. */
 void cluster_step(struct cluster *cluster);
+/* Retention: deletes what stands before `first`. */
+void cluster_delete(struct cluster *cluster, enum topic topic, int32_t partition, int64_t first);
 /* Keeps the newest record of each key. */
 void cluster_compact(struct cluster *cluster, enum topic topic, int32_t partition);
 

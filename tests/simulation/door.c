@@ -361,7 +361,9 @@ static enum status do_resume(void *context, const struct position *positions, ui
         if (!lane->is_owned)
             continue;
         lane->is_flowing = true;
-        lane->expected = positions[i].offset < 0 ? 0 : positions[i].offset;
+        lane->expected = positions[i].offset < 0
+                             ? door->cluster->logs[positions[i].topic][positions[i].partition].first
+                             : positions[i].offset;
     }
     for (int topic = 0; topic < TOPIC_INPUT_COUNT; topic++)
         for (int partition = 0; partition < PARTITIONS_MAX; partition++)
@@ -383,6 +385,12 @@ static uint32_t take_lane(struct door *door, int topic, int32_t partition, struc
     if (!lane->is_owned || !lane->is_flowing)
         return 0;
     end = cluster_end(door->cluster, (enum topic)topic, partition);
+    if (lane->expected < log->first) {
+        const struct topic_partition gone = {(enum topic)topic, partition};
+
+        door->listener.on_gone(door->listener.context, &gone, lane->expected, log->first);
+        lane->expected = log->first;
+    }
     while (lane->expected < end && count < max) {
         const struct entry *entry = &log->entries[lane->expected];
 
@@ -731,7 +739,7 @@ static enum status do_bounds(void *context, enum topic topic, int32_t partition,
 
     if (status != STATUS_OK)
         return status;
-    *first = 0;
+    *first = door->cluster->logs[topic][partition].first;
     *next = cluster_end(door->cluster, topic, partition);
     return STATUS_OK;
 }
@@ -787,6 +795,8 @@ static enum status do_reader_poll(struct transport_reader *reader, struct record
     if (!cluster->is_calm)
         max = 1 + (uint32_t)cluster_random(cluster, max);
     lend_room(&reader->lent, max);
+    if (reader->next < log->first)
+        reader->next = log->first;
     while (reader->next < end && *count < max) {
         const struct entry *entry = &log->entries[reader->next];
 

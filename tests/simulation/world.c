@@ -15,6 +15,7 @@ enum {
     QUIET_TURNS = 3,
     POLL_MS_MAX = 20,
     CLOSING_MS = 200000,
+    RETENTION_EVERY = 8,
 };
 
 static struct world *present; /* for what stands behind the codec's calls */
@@ -78,6 +79,16 @@ enum status __wrap_codec_encode_result(struct codec *codec, const struct result 
         return failure_set(failure, REMEDY_RETRY, "the registry does not answer");
     }
     return __real_codec_encode_result(codec, result, out, failure);
+}
+
+/* Counted by the pipeline: how often it said that something is gone. */
+void __real_meters_gap(struct pipeline *pipeline);
+void __wrap_meters_gap(struct pipeline *pipeline);
+
+void __wrap_meters_gap(struct pipeline *pipeline)
+{
+    present->gap_count++;
+    __real_meters_gap(pipeline);
 }
 
 /* ---- input --------------------------------------------------------------------------------- */
@@ -279,6 +290,23 @@ static void corrupt_snapshot(struct world *world)
         entry->value[roll(world, entry->value_size)] ^= 0x20;
 }
 
+/* Mostly what everybody has long read, as retention should; now and then more. */
+static void delete_records(struct world *world)
+{
+    static const enum topic topics[] = {TOPIC_ORDERS,   TOPIC_AUTH_EVENTS, TOPIC_API_CALLS,
+                                        TOPIC_REQUESTS, TOPIC_FORWARD,     TOPIC_JOURNAL};
+    struct cluster *cluster = &world->cluster;
+    enum topic topic = topics[roll(world, 6)];
+    int32_t partition = (int32_t)roll(world, (uint64_t)cluster->partition_count);
+    const struct log *log = &cluster->logs[topic][partition];
+    int64_t upto = roll(world, 4) == 0 ? log->count : log->count / 2;
+
+    /* What is deleted before anybody began with the topic, nobody misses. */
+    if (cluster->committed[topic][partition] < 0)
+        return;
+    cluster_delete(cluster, topic, partition, (int64_t)roll(world, (uint64_t)upto + 1));
+}
+
 static void disturb_process(struct world *world, struct process *process)
 {
     switch (roll(world, 6)) {
@@ -331,6 +359,8 @@ static void disturb(struct world *world)
         world->may_mend = true;
         break;
     default:
+        if (world->options.has_retention && roll(world, 2) == 0)
+            delete_records(world);
         disturb_process(world, &world->processes[roll(world, PROCESSES_MAX)]);
         break;
     }
@@ -446,9 +476,9 @@ static bool is_consumed(const struct world *world)
             const struct log *log = &cluster->logs[topic][partition];
             int64_t last = log->count - 1;
 
-            while (last >= 0 && log->entries[last].state != ENTRY_VISIBLE)
+            while (last >= log->first && log->entries[last].state != ENTRY_VISIBLE)
                 last--;
-            if (last >= 0 && cluster->committed[topic][partition] != last + 1)
+            if (last >= log->first && cluster->committed[topic][partition] != last + 1)
                 return false;
         }
     return true;
@@ -604,6 +634,8 @@ static void choose_options(struct world *world)
     world->options.guarantee =
         roll(world, 4) == 0 ? GUARANTEE_AT_LEAST_ONCE : GUARANTEE_EXACTLY_ONCE;
     world->options.has_zombies = roll(world, 2) == 0;
+    /* By the seed, not by chance: the other worlds stay what they were. */
+    world->options.has_retention = world->seed % RETENTION_EVERY == 3;
     world->options.event_count = 50 + (uint32_t)roll(world, 250);
     world->options.fault_permille = 10 + (uint32_t)roll(world, 60);
     options->guarantee = world->options.guarantee;

@@ -31,6 +31,7 @@ struct process {
 struct world_options {
     int64_t guarantee;
     bool has_zombies;
+    bool has_retention; /* the brokers delete what they like of inputs and journal */
     uint32_t event_count;
     uint32_t fault_permille;
 };
@@ -47,6 +48,7 @@ struct world {
     uint32_t produced_count;
     uint32_t episode_count;    /* found and right */
     uint32_t popularity_count; /* summaries taken, as the journals say */
+    uint32_t gap_count;        /* told by the pipelines: from then on not everything can be exact */
     uint32_t crash_count, restart_count, freeze_count, stop_count;
     bool is_settling;
     bool may_mend; /* the registry has learnt what it did not know */
