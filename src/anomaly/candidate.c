@@ -2,6 +2,11 @@
  * Which groups an event touches: the rules that select it, and the keys that its fields
  * give. What was asked ahead of time for many events is kept until they come, so that
  * nothing is asked twice.
+ *
+ * The memory of a candidate comes in three steps, each behind the one before it, so that
+ * nobody waits and not too much is on its way at once:
+ *
+ *     slot of the table ─► group ─► what its window has outside of it
  */
 #include <assert.h>
 #include <string.h>
@@ -9,6 +14,9 @@
 #include "anomaly/state.h"
 #include "base/hash.h"
 
+/* So many candidates later, what was asked for is here: enough for the memory to answer, few
+ * enough for the processor to keep all that is under way. */
+enum { LAG = 8 };
 enum { VARINT32_MAX = 5, SHORT_BYTES = 8 };
 
 /* The bits of the steps that select the event. */
@@ -121,6 +129,8 @@ static void prefetch_group(const struct anomaly *anomaly, struct candidate *cand
 {
     uint32_t at;
 
+    if (!candidate->rule->has_episodes)
+        return;
     candidate->guess = table_first(&anomaly->table, candidate->hash, &at);
     if (candidate->guess == 0)
         return;
@@ -154,19 +164,33 @@ static void prefetch_window(const struct anomaly *anomaly, const struct candidat
     }
 }
 
+/* How far the candidates of a list have come. */
+struct fetching {
+    uint32_t groups, windows;
+};
+
+/* Every step `lag` candidates behind the one before it; `count` of them are there. */
+static inline void fetch(const struct anomaly *anomaly, struct candidate *candidates,
+                         uint32_t count, uint32_t lag, struct fetching *done)
+{
+    for (; done->groups + lag < count; done->groups++)
+        prefetch_group(anomaly, &candidates[done->groups]);
+    for (; done->windows + lag < done->groups; done->windows++)
+        prefetch_window(anomaly, &candidates[done->windows]);
+}
+
 void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates, uint32_t count)
 {
-    for (uint32_t index = 0; index < count; index++)
-        if (candidates[index].rule->has_episodes)
-            prefetch_group(anomaly, &candidates[index]);
-    for (uint32_t index = 0; index < count; index++)
-        prefetch_window(anomaly, &candidates[index]);
+    struct fetching done = {0};
+
+    fetch(anomaly, candidates, count, 0, &done);
 }
 
 void anomaly_expect(struct anomaly *anomaly, const struct event *events,
                     const struct anomaly_context *contexts, uint32_t count)
 {
     struct expected *expected = &anomaly->expected;
+    struct fetching done = {0};
     uint32_t found = 0;
 
     assert(count <= ANOMALY_EXPECT_MAX);
@@ -177,10 +201,11 @@ void anomaly_expect(struct anomaly *anomaly, const struct event *events,
         uint32_t from = 0;
         found += candidate_list(anomaly, event, &contexts[at], &from, &expected->keys,
                                 &expected->candidates[found], EXPECTED_MAX - found);
+        fetch(anomaly, expected->candidates, found, LAG, &done);
         if (from < anomaly->rules->reader_counts[event->kind])
             break;
         expected->ends[at] = found;
         expected->count = at + 1;
     }
-    candidate_prefetch(anomaly, expected->candidates, found);
+    fetch(anomaly, expected->candidates, found, 0, &done);
 }

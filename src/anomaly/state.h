@@ -86,7 +86,6 @@ struct episode {
     bool is_silent; /* published as closed by a tick; the watermark has not passed yet */
     uint8_t evidence_count;
     struct evidence evidence[EVIDENCE_MAX]; /* by time, then id */
-    uint64_t unused[2];
 };
 
 struct due {

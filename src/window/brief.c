@@ -62,7 +62,8 @@ static bool make_room(struct brief *brief, struct blocks *blocks, int64_t forget
     return brief->count * 4 <= room_of(brief) * 3;
 }
 
-bool brief_add(struct brief *brief, struct blocks *blocks, int64_t time_ms, int64_t forget_ms)
+bool brief_add_anyhow(struct brief *brief, struct blocks *blocks, int64_t time_ms,
+                      int64_t forget_ms)
 {
     if (brief->count == room_of(brief) && !make_room(brief, blocks, forget_ms))
         return false;

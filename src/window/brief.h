@@ -30,16 +30,31 @@ struct brief {
     uint8_t count;
     uint8_t capacity; /* of the run; 0: they lie inside */
     uint8_t mark;     /* the owner's: what all of them are */
-    uint8_t unused;
     union {
         uint32_t inside[BRIEF_INLINE_MAX];
         uint32_t *run;
     };
 };
 
+/* The same as brief_add. */
+bool brief_add_anyhow(struct brief *brief, struct blocks *blocks, int64_t time_ms,
+                      int64_t forget_ms);
 /* False, and nothing has changed that matters: there is no room, or the times lie too far
  * apart. What is not later than forget_ms may be dropped. */
-bool brief_add(struct brief *brief, struct blocks *blocks, int64_t time_ms, int64_t forget_ms);
+static inline bool brief_add(struct brief *brief, struct blocks *blocks, int64_t time_ms,
+                             int64_t forget_ms)
+{
+    uint64_t since_ms = (uint64_t)time_ms - (uint64_t)brief->base_ms;
+
+    if (brief->count == 0 ||
+        brief->count >= (brief->capacity > 0 ? brief->capacity : BRIEF_INLINE_MAX) ||
+        since_ms > UINT32_MAX)
+        return brief_add_anyhow(brief, blocks, time_ms, forget_ms);
+    (brief->capacity > 0 ? brief->run : brief->inside)[brief->count++] = (uint32_t)since_ms;
+    if (brief->newest < since_ms)
+        brief->newest = (uint32_t)since_ms;
+    return true;
+}
 /* Drops what is not later than until_ms. */
 void brief_forget(struct brief *brief, struct blocks *blocks, int64_t until_ms);
 /* INT64_MIN when empty. */

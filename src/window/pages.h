@@ -17,7 +17,7 @@ struct pages;
 
 struct pages *pages_create(void);
 void pages_destroy(struct pages *pages);
-/* Not zeroed; aligned to a cache line. bytes <= PAGES_TAKE_MAX. */
+/* Not zeroed; aligned to a pair of cache lines. bytes <= PAGES_TAKE_MAX. */
 enum { PAGES_TAKE_MAX = 1 << 20 };
 void *pages_take(struct pages *pages, size_t bytes);
 /* A run of its own, zeroed, to be given to free(). */

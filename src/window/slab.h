@@ -18,7 +18,7 @@ struct pages;
 struct slab {
     struct pages *pages;
     char **segments;
-    size_t item_bytes;     /* a multiple of 16; segments start on a cache line */
+    size_t item_bytes;     /* a multiple of 16; segments start on a pair of cache lines */
     uint32_t segment_bits; /* a segment holds 1 << segment_bits things */
     uint32_t segment_count;
     uint32_t segment_max;
