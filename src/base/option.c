@@ -364,7 +364,7 @@ static bool store_node(struct reading *reading, const struct option *option,
         return true;
     }
     if (option->type == OPTION_TEXT) {
-        if (node->kind == TREE_MAP)
+        if (node->kind == TREE_MAP || (node->kind == TREE_LIST && !option->is_list))
             return false;
         text = node->kind == TREE_LIST ? join_list(reading, node)
                                        : arena_copy(reading->arena, node->value).data;
@@ -529,6 +529,33 @@ static void read_environment(struct reading *reading, const struct option *optio
         store_text(option, arena_copy(reading->arena, view_of(text)).data, reading->values);
     else if (!store_number(option, view_of(text), reading->values))
         refuse(reading, NULL, name, option, arena_print(reading->arena, "'%s'", text));
+}
+
+bool option_has_variable(const struct option_table *table, const char *name)
+{
+    bool has_it = false;
+
+    for (size_t index = 0; index < table->count && !has_it; index++) {
+        const struct option *option = &table->options[index];
+        struct view tail = view_of(name);
+        struct byte_writer text;
+
+        if (option->environment != NULL && strcmp(option->environment, name) == 0)
+            return true;
+        if (option->type == OPTION_TREE)
+            continue;
+        byte_writer_init(&text);
+        put_environment_name(&text, table, option->name);
+        has_it = view_has_prefix(tail, byte_writer_view(&text));
+        if (has_it) {
+            tail.data += text.size;
+            tail.size -= (uint32_t)text.size;
+            has_it =
+                tail.size == 0 || (option->type == OPTION_SECRET && view_is_text(tail, "_FILE"));
+        }
+        byte_writer_free(&text);
+    }
+    return has_it;
 }
 
 /* ---- the whole table ---- */

@@ -41,6 +41,7 @@ struct option {
     int64_t least, most;        /* numbers; both 0: no bound */
     const char *const *choices; /* OPTION_CHOICE: names, ends in NULL */
     const char *environment;    /* a further, traditional name; NULL: none */
+    bool is_list;               /* OPTION_TEXT: items, comma between; a list may be written */
     const char *unit;           /* for the reference; NULL: none */
     const char *purpose;        /* a sentence */
 };
@@ -56,8 +57,8 @@ struct option_table {
 void option_preset(const struct option_table *table, void *values);
 /* Presets, then the map `section` (NULL: not in the file), then the environment.
  * Unknown names and bad values are complained of, with the nearest known name. A dotted name
- * may be written dotted or nested, a text also as a list. An empty variable counts as unset.
- * Texts are kept in `arena`.
+ * may be written dotted or nested, a text of items also as a list. An empty variable counts as
+ * unset. Texts are kept in `arena`.
  *
  * A secret comes from its variable, from the file that NAME_file names, or from the file that
  * the variable with _FILE at its end names; one newline at the end of the file is not part of it.
@@ -66,6 +67,8 @@ void option_preset(const struct option_table *table, void *values);
  * are other tables' sections, and the caller's to check. */
 void option_read(const struct option_table *table, const struct tree *section, void *values,
                  struct arena *arena, struct complaints *complaints);
+/* Whether the table takes a value from the variable of this name. */
+bool option_has_variable(const struct option_table *table, const char *name);
 /* Appends the table as Markdown, one row an option. */
 void option_reference(const struct option_table *table, struct byte_writer *out);
 #endif

@@ -57,6 +57,9 @@ int check_main(int argc, char **argv)
         goto done;
     settings_read(&values.request, &settings);
     settings_print_complaints(&settings);
+    if (settings.unknown_variables != NULL)
+        fprintf(stderr, "warning: the environment has %s: no setting is called so (weir config)\n",
+                settings.unknown_variables);
     if (settings.complaints.count > 0) {
         fprintf(stderr, "%" PRIu32 " error%s\n", settings.complaints.count,
                 settings.complaints.count == 1 ? "" : "s");

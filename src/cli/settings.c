@@ -1,6 +1,7 @@
 #include "cli/settings.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static const struct option process_options[] = {
     {.name = "roles",
      .type = OPTION_TEXT,
      .offset = AT(roles),
+     .is_list = true,
      .purpose = "What this process does, a list: `processor` turns events into results, "
                 "`postgres` stores results, `notify` delivers alerts. Unset: the processor, and "
                 "the other two where they are configured. `--roles` wins."},
@@ -318,6 +320,38 @@ static void find_file(const struct settings_request *request, struct settings *s
     settings->root = root;
 }
 
+/* ---- the environment ---- */
+
+extern char **environ;
+
+static bool has_variable(const char *name)
+{
+    const struct option_table *const *tables = settings_tables();
+
+    for (size_t i = 0; tables[i] != NULL; i++)
+        if (option_has_variable(tables[i], name))
+            return true;
+    return strcmp(name, "WEIR_CONFIG") == 0 || kafka_has_variable(name);
+}
+
+/* Worth a word, but no error: an orchestrator makes variables out of the names of services. */
+static void find_unknown_variables(struct settings *settings)
+{
+    const char *unknown = NULL;
+
+    for (char **variable = environ; *variable != NULL; variable++) {
+        const char *equals = strchr(*variable, '=');
+        if (equals == NULL || strncmp(*variable, "WEIR_", 5) != 0)
+            continue;
+        const char *name =
+            arena_print(settings->arena, "%.*s", (int)(equals - *variable), *variable);
+        if (!has_variable(name))
+            unknown = arena_print(settings->arena, "%s%s%s", unknown != NULL ? unknown : "",
+                                  unknown != NULL ? ", " : "", name);
+    }
+    settings->unknown_variables = unknown;
+}
+
 /* ---- the parts ---- */
 
 static const char *rules_path(struct settings *settings)
@@ -333,13 +367,27 @@ static const char *rules_path(struct settings *settings)
                        path);
 }
 
+/* Where the path of the rules was written; NULL: not in the file. */
+static const struct tree *place_of_rules(const struct settings_request *request,
+                                         const struct settings *settings)
+{
+    const char *variable = getenv("WEIR_RULES");
+
+    if (request->rules != NULL || (variable != NULL && variable[0] != '\0'))
+        return NULL;
+    return tree_get(settings->root, "rules");
+}
+
 static void read_engine(const struct settings_request *request, struct settings *settings)
 {
     const char *path = request->rules != NULL ? request->rules : rules_path(settings);
+    const struct tree *at = place_of_rules(request, settings);
     struct tree *rules = NULL;
 
     /* Without readable rules the rest is checked against the default ones. */
-    if (path != NULL)
+    if (path != NULL && at != NULL && access(path, R_OK) != 0)
+        complain(&settings->complaints, at, "rules: %s: %s", path, strerror(errno));
+    else if (path != NULL)
         yaml_parse_file(path, settings->arena, &rules, &settings->complaints);
     settings->engine_config =
         engine_config_create(settings->root, rules, yaml_parse_text, &settings->complaints);
@@ -391,6 +439,7 @@ void settings_read(const struct settings_request *request, struct settings *sett
                 &settings->complaints);
     option_read(&log_option_table, tree_get(settings->root, log_option_table.section),
                 &settings->log, settings->arena, &settings->complaints);
+    find_unknown_variables(settings);
     read_parts(request, settings);
     choose_roles(request, settings);
     if (settings->process.workers == 0)
@@ -478,6 +527,9 @@ int settings_open(const struct settings_request *request, struct settings *setti
     settings_read(request, settings);
     log_set((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     settings_print_complaints(settings);
+    if (settings->unknown_variables != NULL)
+        log_warn("config", "the environment has %s: no setting is called so (weir config)",
+                 settings->unknown_variables);
     return settings->complaints.count == 0 ? CODE_DONE : CODE_CONFIG;
 }
 

@@ -57,6 +57,7 @@ struct settings {
     const char *file;        /* NULL: there is none */
     const struct tree *root; /* NULL: there is no file */
     struct complaints complaints;
+    const char *unknown_variables; /* WEIR_... of the environment, comma between; NULL: none */
     struct process_options process;
     struct log_options log;
     struct kafka_options kafka;

@@ -18,6 +18,7 @@ static const struct option options[] = {
      .type = OPTION_TEXT,
      .offset = AT(rooms),
      .preset = "anomaly,recommend",
+     .is_list = true,
      .purpose = "What is made of the events: `anomaly` (rules and alerts), `recommend` "
                 "(recommendations), or both. They share `engine.memory.bytes_max`; one that is "
                 "left out takes no memory and no time."},

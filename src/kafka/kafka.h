@@ -86,6 +86,10 @@ void kafka_options_read(const struct tree *root, struct kafka_options *options, 
  * named here lose. */
 void kafka_options_embed(struct kafka_options *options, const char *address, struct arena *arena);
 
+/* Whether a variable of this name says something to kafka_options_read. One that begins with
+ * WEIR_KAFKA_ and is not known is passed over there: it may be somebody else's. */
+bool kafka_has_variable(const char *name);
+
 enum kafka_role {
     KAFKA_PROCESSOR, /* member of group.id; transactional or idempotent producer */
     KAFKA_SINK,      /* member of group.id + "-" + name; idempotent producer */

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static const struct option kafka_table[] = {
      .type = OPTION_TEXT,
      .offset = SLOT(bootstrap_servers),
      .preset = "127.0.0.1:9092",
+     .is_list = true,
      .unit = "host:port, comma between",
      .purpose = "Brokers to begin with."},
     {.name = "group.id",
@@ -211,8 +213,15 @@ static void read_property(struct reading *reading, const struct tree *at, const 
         complain(reading->complaints, at, "%s: say it once, as kafka.%s", what, property.name);
         return;
     }
-    if (rd_kafka_conf_set(reading->trial, property.name, value, error, sizeof error) !=
-        RD_KAFKA_CONF_OK) {
+    switch (rd_kafka_conf_set(reading->trial, property.name, value, error, sizeof error)) {
+    case RD_KAFKA_CONF_OK:
+        break;
+    case RD_KAFKA_CONF_UNKNOWN:
+        /* A variable may be somebody else's; kafka_has_variable tells those that are not ours. */
+        if (at == NULL)
+            return;
+        /* fall through */
+    case RD_KAFKA_CONF_INVALID:
         complain(reading->complaints, at, "%s: %s", what, error);
         return;
     }
@@ -262,20 +271,50 @@ static void read_map(struct reading *reading, const struct tree *map, const char
     }
 }
 
+static const char variable_start[] = "WEIR_KAFKA_";
+
+static bool is_kafka_variable(const char *variable)
+{
+    return strncmp(variable, variable_start, sizeof variable_start - 1) == 0;
+}
+
+/* SECURITY_PROTOCOL becomes security.protocol. */
+static void lower(char *name)
+{
+    for (char *letter = name; *letter != '\0'; letter++)
+        *letter = *letter == '_' ? '.' : (char)tolower((unsigned char)*letter);
+}
+
+bool kafka_has_variable(const char *variable)
+{
+    char text[256], *name = text;
+    size_t size = 0;
+
+    if (!is_kafka_variable(variable))
+        return false;
+    if (option_has_variable(&kafka_option_table, variable))
+        return true;
+    snprintf(text, sizeof text, "%s", variable + sizeof variable_start - 1);
+    lower(name);
+    if (strncmp(name, "consumer.", 9) == 0 || strncmp(name, "producer.", 9) == 0)
+        name += 9;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    bool is_known = rd_kafka_conf_get(conf, name, NULL, &size) == RD_KAFKA_CONF_OK;
+    rd_kafka_conf_destroy(conf);
+    return is_known;
+}
+
 /* WEIR_KAFKA_SECURITY_PROTOCOL=ssl is security.protocol: ssl. */
 static void read_environment(struct reading *reading)
 {
-    static const char start[] = "WEIR_KAFKA_";
-
     for (char **variable = environ; *variable != NULL; variable++) {
         const char *equals = strchr(*variable, '=');
-        if (equals == NULL || strncmp(*variable, start, sizeof start - 1) != 0 || equals[1] == '\0')
+        if (equals == NULL || !is_kafka_variable(*variable) || equals[1] == '\0')
             continue;
         const char *what =
             arena_print(reading->arena, "%.*s", (int)(equals - *variable), *variable);
-        char *name = arena_print(reading->arena, "%s", what + sizeof start - 1);
-        for (char *letter = name; *letter != '\0'; letter++)
-            *letter = *letter == '_' ? '.' : (char)tolower((unsigned char)*letter);
+        char *name = arena_print(reading->arena, "%s", what + sizeof variable_start - 1);
+        lower(name);
         /* ..._FILE of a secret: option_read's to read. */
         size_t size = strlen(name);
         char *suffix = size > 5 && strcmp(name + size - 5, ".file") == 0 ? name + size - 5 : NULL;

@@ -49,6 +49,11 @@ static const char *const tls_names[] = {"never", "offered", "required", NULL};
         .name = label, .type = kind, .offset = AT(member), .preset = preset_text,                  \
         .environment = variable, .purpose = text                                                   \
     }
+#define NOTIFY_LIST(label, member, preset_text, variable, text)                                    \
+    {                                                                                              \
+        .name = label, .type = OPTION_TEXT, .offset = AT(member), .preset = preset_text,           \
+        .environment = variable, .is_list = true, .purpose = text                                  \
+    }
 #define NOTIFY_NUMBER(label, kind, member, preset_text, low, high, unit_text, text)                \
     {                                                                                              \
         .name = label, .type = kind, .offset = AT(member), .preset = preset_text, .least = low,    \
@@ -56,7 +61,7 @@ static const char *const tls_names[] = {"never", "offered", "required", NULL};
     }
 
 static const struct option options[] = {
-    NOTIFY_TEXT("statuses", OPTION_TEXT, statuses, "open", NULL,
+    NOTIFY_LIST("statuses", statuses, "open", NULL,
                 "Which statuses of an alert are told: open, updated, closed."),
     NOTIFY_NUMBER("timeout_ms", OPTION_DURATION_MS, timeout_ms, "10s", 100, 10000, "ms",
                   "How long one message may take."),
@@ -69,17 +74,16 @@ static const struct option options[] = {
                   "as suppressed or failed."),
     NOTIFY_TEXT("slack.webhook_url", OPTION_SECRET, slack_webhook_url, NULL, "SLACK_WEBHOOK_URL",
                 "Incoming webhook; unset: no Slack."),
-    NOTIFY_TEXT("slack.severities", OPTION_TEXT, slack_severities, "high,medium", NULL,
+    NOTIFY_LIST("slack.severities", slack_severities, "high,medium", NULL,
                 "Severities told to Slack."),
-    NOTIFY_TEXT("email.severities", OPTION_TEXT, email_severities, "high", NULL,
-                "Severities told by e-mail."),
+    NOTIFY_LIST("email.severities", email_severities, "high", NULL, "Severities told by e-mail."),
     NOTIFY_TEXT("email.api_key", OPTION_SECRET, email_api_key, NULL, "EMAIL_API_KEY",
                 "SendGrid API key; unset, and no smtp.url: no e-mail."),
     NOTIFY_TEXT("email.url", OPTION_TEXT, email_url, "https://api.sendgrid.com/v3/mail/send", NULL,
                 "Where SendGrid's v3 API is."),
     NOTIFY_TEXT("email.from", OPTION_TEXT, email_from, NULL, NULL,
                 "Sender's address; unset: the first of email.to."),
-    NOTIFY_TEXT("email.to", OPTION_TEXT, email_to, NULL, "ADMIN_EMAIL",
+    NOTIFY_LIST("email.to", email_to, NULL, "ADMIN_EMAIL",
                 "Addresses that e-mail goes to, comma between."),
     NOTIFY_TEXT("smtp.url", OPTION_TEXT, smtp_url, NULL, NULL,
                 "Mail server, smtp://host:port or smtps://host:port; set: e-mail goes by SMTP."),

@@ -65,6 +65,7 @@ static const struct option options[] = {
     {.name = "topics",
      .type = OPTION_TEXT,
      .offset = offsetof(struct settings, topics),
+     .is_list = true,
      .preset = "orders,clicks",
      .purpose = "Topics to read."},
     {.name = "level",

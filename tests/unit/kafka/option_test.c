@@ -211,16 +211,23 @@ static void test_environment_wins(void **state)
     assert_null(find_property(&document, KAFKA_EVERY, "client.rack"));
     document_close(&document);
 
-    setenv("WEIR_KAFKA_LINGERING_MS", "1", 1);
-    document_open(&document);
-    document_read(&document);
-    assert_true(is_complained(&document, "WEIR_KAFKA_LINGERING_MS: No such"));
-    document_close(&document);
     unsetenv("WEIR_KAFKA_BOOTSTRAP_SERVERS");
     unsetenv("WEIR_KAFKA_SECURITY_PROTOCOL");
     unsetenv("WEIR_KAFKA_CONSUMER_SESSION_TIMEOUT_MS");
     unsetenv("WEIR_KAFKA_SASL_PASSWORD");
     unsetenv("WEIR_KAFKA_CLIENT_RACK");
+
+    setenv("WEIR_KAFKA_LINGERING_MS", "1", 1);
+    document_open(&document);
+    document_read(&document);
+    check_no_complaint(&document); /* perhaps not meant for us: there is a question for it */
+    assert_false(kafka_has_variable("WEIR_KAFKA_LINGERING_MS"));
+    assert_true(kafka_has_variable("WEIR_KAFKA_LINGER_MS"));
+    assert_true(kafka_has_variable("WEIR_KAFKA_CONSUMER_SESSION_TIMEOUT_MS"));
+    assert_true(kafka_has_variable("WEIR_KAFKA_GROUP_ID"));
+    assert_true(kafka_has_variable("WEIR_KAFKA_SASL_PASSWORD_FILE"));
+    assert_false(kafka_has_variable("WEIR_GROUP_ID"));
+    document_close(&document);
     unsetenv("WEIR_KAFKA_LINGERING_MS");
 }
 
