@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/stop.h"
 #include "kafka/kafka.h"
+#include "kafka/topics.h"
 
 enum {
     TURN_WAIT_MS = 100,   /* for records */
@@ -113,6 +114,17 @@ static enum status open_pipeline(const struct processor *processor, struct worke
     return status;
 }
 
+/* Replay needs what came after the snapshot before the newest. */
+static enum status check_retention(const struct processor *processor, struct failure *failure)
+{
+    const struct settings *settings = processor->host->settings;
+
+    if (settings->kafka.is_embedded || settings->pipeline.snapshot_interval_ms <= 0)
+        return STATUS_OK;
+    return topics_check_retention(&settings->kafka, settings->pipeline.snapshot_interval_ms,
+                                  failure);
+}
+
 /* Every engine must know how many partitions there are before the first one is opened. */
 static enum status tell_partitions(struct processor *processor, const struct worker *worker,
                                    struct failure *failure)
@@ -145,6 +157,8 @@ static enum status open_worker(struct processor *processor, struct worker *worke
                                 failure);
     if (status == STATUS_OK)
         status = open_transport(processor, worker, KAFKA_PROCESSOR, "", &worker->group, failure);
+    if (status == STATUS_OK && worker->number == 0)
+        status = check_retention(processor, failure);
     if (status == STATUS_OK && worker->number == 0)
         status = tell_partitions(processor, worker, failure);
     if (status == STATUS_OK)

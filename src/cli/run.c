@@ -203,9 +203,9 @@ static enum status open_roles(struct run *run, struct failure *failure)
 {
     struct processor *processor = NULL;
     struct sinks *sinks = NULL;
-    enum status status = STATUS_OK;
+    enum status status = kafka_check_cluster(&run->settings->kafka, failure);
 
-    if (has_processor(run)) {
+    if (status == STATUS_OK && has_processor(run)) {
         status = processor_open(&run->host, &processor, failure);
         atomic_store(&run->processor, processor);
         if (status == STATUS_OK)

@@ -164,6 +164,19 @@ bool client_was_cut_off(struct client *client)
     return cut_off_ms != 0 && clock_monotonic_ms(clock_system()) - cut_off_ms < CUT_OFF_MEMORY_MS;
 }
 
+static void refuse_clusters(struct client *client, const char *text)
+{
+    struct failure failure = {0};
+
+    if (client == NULL)
+        return;
+    failure_set(&failure, REMEDY_STOP,
+                "kafka.bootstrap.servers leads to brokers of different clusters; name those of "
+                "one: %s",
+                text);
+    client_give_up(client, &failure);
+}
+
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
     enum log_level ours = level_of(level);
@@ -171,6 +184,9 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
     /* The session ended before a broker said so: the only word of it. */
     if (strcmp(facility, "SESSTMOUT") == 0)
         note_cut(rd_kafka_opaque(handle));
+    /* Brokers of two clusters: their positions would be mixed up. */
+    if (strcmp(facility, "CLUSTERID") == 0)
+        refuse_clusters(rd_kafka_opaque(handle), text);
     /* "... is a consumer property and will be ignored by this producer instance": our doing, as
      * properties without a prefix are given to all clients. */
     if (strcmp(facility, "CONFWARN") == 0)
@@ -405,10 +421,12 @@ enum status client_wait_ready(struct client *client, const struct kafka_setup *s
         const struct rd_kafka_metadata *metadata = NULL;
         rd_kafka_resp_err_t code =
             rd_kafka_metadata(client->handle, 0, NULL, &metadata, WAIT_STEP_MS);
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             rd_kafka_metadata_destroy(metadata);
+        if (client_is_hopeless(client, failure))
+            return STATUS_BROKEN;
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             return STATUS_OK;
-        }
         rd_kafka_poll(client->handle, 0); /* serves on_error */
         int reported = last_error(client, text, sizeof text);
         if (reported == 0)

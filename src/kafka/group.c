@@ -627,6 +627,8 @@ enum status group_poll(struct group *group, struct record *records, uint32_t max
     loan_release(&group->loan);
     if (max == 0)
         return STATUS_OK;
+    if (client_is_hopeless(&group->client, failure))
+        return STATUS_BROKEN;
     group->is_batch_void = false;
     uint32_t fetched = loan_fetch(&group->loan, group->queue, max, timeout_ms);
     for (uint32_t index = 0; index < fetched && status == STATUS_OK; index++)

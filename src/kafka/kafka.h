@@ -67,6 +67,7 @@ struct kafka_options {
     struct kafka_property *properties; /* later ones win */
     uint32_t property_count;
     struct kafka_topic_options topics;
+    bool is_embedded; /* see kafka_options_embed */
 };
 
 /* Section "kafka", without the properties that are handed through. */
@@ -127,6 +128,10 @@ struct kafka_setup {
  */
 enum status kafka_open(const struct kafka_setup *setup, struct transport *out,
                        struct failure *failure);
+
+/* Asks every server of bootstrap.servers for its cluster; those that do not answer in time are
+ * left out. STATUS_BROKEN, REMEDY_STOP: they are of different clusters. */
+enum status kafka_check_cluster(const struct kafka_options *options, struct failure *failure);
 
 /* "librdkafka 2.0.2", for --version and the log. */
 const char *kafka_library_name(void);

@@ -407,6 +407,7 @@ void kafka_options_embed(struct kafka_options *options, const char *address, str
     memcpy(all + options->property_count, needed, sizeof needed);
     options->properties = all;
     options->property_count += extra;
+    options->is_embedded = true;
     options->bootstrap_servers = arena_copy(arena, view_of(address)).data;
     options->group_instance_id = NULL; /* ignored there; a restart would wait for nothing */
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "kafka/client.h"
 
 enum { ADMIN_TIMEOUT_MS = 30000, VISIBLE_TRIES_MAX = 100, VISIBLE_WAIT_MS = 100 };
@@ -377,4 +378,33 @@ enum status topics_describe(const struct kafka_options *options,
         status = describe_all(&admin, failure);
     client_close(&admin.client);
     return status;
+}
+
+enum status topics_check_retention(const struct kafka_options *options, int64_t least_ms,
+                                   struct failure *failure)
+{
+    struct topic_report reports[TOPIC_COUNT];
+    struct failure unknown = {0};
+
+    if (topics_describe(options, reports, &unknown) != STATUS_OK) {
+        log_warn("kafka", "how long the inputs are kept is not checked: %s", unknown.text);
+        return STATUS_OK;
+    }
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        const struct topic_report *report = &reports[topic];
+        const struct topic_info *info = topic_info((enum topic)topic);
+        /* -1: for ever; 0: not told. */
+        if (info->layout != LAYOUT_INPUT || info->is_compacted || report->is_compacted ||
+            report->retention_ms <= 0 || report->retention_ms >= least_ms)
+            continue;
+        return failure_set(failure, REMEDY_STOP,
+                           "%s keeps its records for %lld ms (retention.ms), but a snapshot is "
+                           "taken every %lld ms (processing.snapshot.interval_ms): after a crash, "
+                           "what is between could not be replayed. Set retention.ms of the topic "
+                           "to %lld or more, better to days (kafka-configs.sh --alter), or take "
+                           "snapshots more often",
+                           report->name, (long long)report->retention_ms, (long long)least_ms,
+                           (long long)(2 * least_ms));
+    }
+    return STATUS_OK;
 }

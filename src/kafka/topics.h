@@ -48,6 +48,11 @@ enum status topics_create(const struct kafka_options *options,
                           struct topic_report reports[TOPIC_COUNT], struct failure *failure);
 enum status topics_describe(const struct kafka_options *options,
                             struct topic_report reports[TOPIC_COUNT], struct failure *failure);
+/* STATUS_BROKEN, REMEDY_STOP: a topic that a recovery replays keeps its records for less than
+ * least_ms, the time between two snapshots. What the broker does not tell is not checked, with a
+ * warning. */
+enum status topics_check_retention(const struct kafka_options *options, int64_t least_ms,
+                                   struct failure *failure);
 /* How many partitions a topic is to have. */
 int32_t topics_partitions(const struct kafka_options *options, enum topic topic);
 #endif

@@ -162,6 +162,14 @@ static void test_topics_are_made_once_and_looked_at(void **state)
         assert_string_equal(reports[topic].problem, "");
     }
 
+    /* Kept for a week: enough for snapshots as rare as that, not for rarer ones. */
+    const int64_t week_ms = 7 * 86400000LL;
+    assert_int_equal(topics_check_retention(&world.options, week_ms, &failure), STATUS_OK);
+    assert_int_equal(topics_check_retention(&world.options, week_ms + 1, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "keeps its records for 604800000 ms (retention.ms), but a "
+                                         "snapshot is taken every 604800001 ms"));
+
     /* One input grows alone: both the report and a worker that starts say so. */
     create_more_partitions(&world, reports[TOPIC_AUTH_EVENTS].name, PARTITIONS + 1);
     UNTIL(reports[TOPIC_AUTH_EVENTS].partitions == PARTITIONS + 1,

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kafka/broker.h"
 #include "kafka/kafka.h"
 
 /* A document of settings, built line by line: "kafka" and under it one scalar a line. */
@@ -258,6 +259,34 @@ static void test_secret_comes_from_a_file(void **state)
     unlink(path);
 }
 
+/* A list of brokers that are not of one cluster. */
+static void test_two_clusters_in_one_list_are_refused(void **state)
+{
+    struct document document;
+    struct broker *one, *two;
+    struct failure failure = {0};
+
+    (void)state;
+    document_open(&document);
+    document_read(&document);
+    assert_int_equal(broker_start(&document.options, &one, &failure), STATUS_OK);
+    assert_int_equal(broker_start(&document.options, &two, &failure), STATUS_OK);
+    document.options.bootstrap_servers = broker_address(one);
+    assert_int_equal(kafka_check_cluster(&document.options, &failure), STATUS_OK);
+    document.options.bootstrap_servers =
+        arena_print(document.arena, "%s,%s", broker_address(one), broker_address(one));
+    assert_int_equal(kafka_check_cluster(&document.options, &failure), STATUS_OK);
+    document.options.bootstrap_servers =
+        arena_print(document.arena, "%s,%s", broker_address(one), broker_address(two));
+    assert_int_equal(kafka_check_cluster(&document.options, &failure), STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_STOP);
+    assert_non_null(strstr(failure.text, "name the brokers of one cluster"));
+    assert_non_null(strstr(failure.text, broker_address(two)));
+    broker_stop(one);
+    broker_stop(two);
+    document_close(&document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_every_mistake_is_told_with_its_line),
         cmocka_unit_test(test_what_only_a_client_finds_is_told),
         cmocka_unit_test(test_environment_wins),
+        cmocka_unit_test(test_two_clusters_in_one_list_are_refused),
         cmocka_unit_test(test_secret_comes_from_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
