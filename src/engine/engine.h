@@ -32,6 +32,7 @@
 #include "base/tree.h"
 #include "event/event.h"
 #include "event/outbox.h"
+#include "event/result.h"
 
 struct engine;
 struct engine_config;
@@ -125,14 +126,19 @@ struct engine_stats {
     uint64_t keys_evicted;    /* for want of memory */
     uint64_t ids_pushed_out;  /* remembered ids of events, forgotten early for want of memory */
     uint64_t recommendations; /* made, batch jobs included */
-    uint64_t customers;       /* known to the recommendations */
-    uint64_t customers_evicted;
+    uint64_t recommendations_by[STRATEGY_COUNT]; /* of these, those with something on them */
+    uint64_t orders_learnt, interactions_learnt;
+    uint64_t customers, products, pairs; /* known to the recommendations */
+    uint64_t customers_evicted, products_evicted, tenants_evicted; /* there, for want of memory */
+    uint64_t recommend_bytes;
+    uint64_t dedicated_models; /* lists are made with now */
     uint64_t jobs_submitted;
     uint64_t jobs_completed;
     uint64_t jobs_failed;
     uint64_t jobs_cancelled;
-    uint64_t jobs_waiting; /* now */
-    uint64_t jobs_running; /* now */
+    uint64_t jobs_waiting;  /* now */
+    uint64_t jobs_running;  /* now */
+    uint64_t job_customers; /* of both, without their list yet */
     uint64_t state_bytes;
     int64_t watermark_ms[EVENT_KIND_COUNT]; /* INT64_MIN: none yet */
 };

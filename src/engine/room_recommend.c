@@ -97,14 +97,25 @@ static void add_stats(const void *state, struct engine_stats *stats)
     recommend_stats(state, &own);
     stats->state_bytes += own.bytes;
     stats->recommendations += own.recommendations;
+    for (int i = 0; i < STRATEGY_COUNT; i++)
+        stats->recommendations_by[i] += own.by_strategy[i];
+    stats->orders_learnt += own.orders;
+    stats->interactions_learnt += own.interactions;
     stats->customers += own.customers;
+    stats->products += own.products;
+    stats->pairs += own.pairs;
     stats->customers_evicted += own.customers_evicted;
+    stats->products_evicted += own.products_evicted;
+    stats->tenants_evicted += own.tenants_evicted;
+    stats->recommend_bytes += own.bytes;
+    stats->dedicated_models += own.dedicated_models;
     stats->jobs_submitted += own.jobs_submitted;
     stats->jobs_completed += own.jobs_completed;
     stats->jobs_failed += own.jobs_failed;
     stats->jobs_cancelled += own.jobs_cancelled;
     stats->jobs_waiting += own.jobs_waiting;
     stats->jobs_running += own.jobs_running;
+    stats->job_customers += own.job_customers;
 }
 
 const struct room room_recommend = {

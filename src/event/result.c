@@ -7,8 +7,10 @@ static const char *const categories[] = {"security", "model", "usage", "system",
 static const char *const severities[] = {"low", "medium", "high", NULL};
 static const char *const alert_statuses[] = {"open",     "updated", "closed", "acknowledged",
                                              "resolved", "ignored", NULL};
-static const char *const strategies[] = {"personal", "item_item", "popular_tenant", "popular_all",
-                                         NULL};
+const char *const strategy_names[] = {"personal", "item_item", "popular_tenant", "popular_all",
+                                      NULL};
+_Static_assert(sizeof strategy_names / sizeof strategy_names[0] == STRATEGY_COUNT + 1,
+               "a name each");
 static const char *const job_statuses[] = {"pending", "processing", "completed",
                                            "failed",  "cancelled",  NULL};
 static const char *const command_statuses[] = {"accepted", "rejected", NULL};
@@ -95,7 +97,7 @@ static const struct field recommendation_fields[] = {
     FIELD("model_name", FIELD_TEXT, recommendation.model_name),
     FIELD("model_version", FIELD_TEXT, recommendation.model_version),
     FIELD("variant", FIELD_TEXT, recommendation.variant),
-    CHOICE("strategy", recommendation.strategy, strategies),
+    CHOICE("strategy", recommendation.strategy, strategy_names),
     NEEDED("event_time", FIELD_TIME, recommendation.event_time_ms),
 };
 

@@ -63,8 +63,10 @@ enum strategy {
     STRATEGY_PERSONAL,
     STRATEGY_ITEM_ITEM,
     STRATEGY_POPULAR_TENANT,
-    STRATEGY_POPULAR_ALL
+    STRATEGY_POPULAR_ALL,
+    STRATEGY_COUNT,
 };
+extern const char *const strategy_names[]; /* ends in NULL */
 
 struct recommendation {
     struct view request_id;

@@ -519,6 +519,8 @@ enum status intake_encode(struct pipeline *pipeline)
             return machine_obey(pipeline, &failure);
         }
         parcel_end(pipeline->current);
+        if (result->kind == RESULT_RECOMMENDATION)
+            meters_recommendation(pipeline, result);
         pipeline->outbox_next++;
     }
     set_late(pipeline, false);

@@ -256,6 +256,8 @@ void partition_meters_destroy(struct partition_meters *meters);
 void meters_baseline(struct partition *partition);
 void meters_dead_letter(struct pipeline *pipeline, const char *code);
 void meters_forward(struct pipeline *pipeline);
+/* An answer is on its way. */
+void meters_recommendation(struct pipeline *pipeline, const struct result *result);
 void meters_batch(struct pipeline *pipeline, uint32_t count);
 void meters_commit(struct pipeline *pipeline, int64_t duration_ns);
 void meters_commit_wait(struct pipeline *pipeline, int64_t duration_ns);

@@ -14,6 +14,7 @@
 #include "pipeline/machine.h"
 
 enum { RENEW_MS = 200, LABEL_BYTES_FIRST = 64 };
+enum { JOBS_SUBMITTED, JOBS_COMPLETED, JOBS_FAILED, JOBS_CANCELLED, JOBS_COUNT };
 
 struct meters {
     struct metric_registry *registry;
@@ -22,6 +23,11 @@ struct meters {
     struct metric *future[EVENT_KIND_COUNT];
     struct metric *duplicates[EVENT_KIND_COUNT];
     struct metric *opened[3];
+    struct metric *recommendations[STRATEGY_COUNT], *recommendations_empty;
+    struct metric *recommendation_seconds;
+    struct metric *learnt_orders, *learnt_interactions;
+    struct metric *products_evicted, *tenants_evicted;
+    struct metric *jobs_ended[JOBS_COUNT];
     struct metric *forwarded;
     struct metric *batches, *batch_records;
     struct metric *commit_seconds, *commit_wait_seconds, *roll_backs;
@@ -35,6 +41,8 @@ struct meters {
 
 struct partition_meters {
     struct metric *keys, *evicted, *customers_evicted, *state_bytes, *episodes_open;
+    struct metric *customers, *products, *pairs, *recommend_bytes, *dedicated_models;
+    struct metric *jobs_pending, *jobs_processing, *job_customers;
     struct metric *watermark[EVENT_KIND_COUNT];
     struct metric *lag[TOPIC_INPUT_COUNT];
     struct metric *snapshot_bytes, *snapshot_age, *restore_eta;
@@ -118,6 +126,40 @@ static void register_kinds(struct meters *meters)
                      (const char *const[]){"severity", severities[i], NULL});
 }
 
+static void register_recommendations(struct meters *meters)
+{
+    static const char *const ends[JOBS_COUNT] = {"submitted", "completed", "failed", "cancelled"};
+    struct metric_registry *registry = meters->registry;
+
+    for (int i = 0; i < STRATEGY_COUNT; i++)
+        meters->recommendations[i] =
+            labelled(registry, METRIC_COUNTER, "weir_recommendations_total",
+                     "Lists made, those of batch jobs included, by what served them.",
+                     (const char *const[]){"strategy", strategy_names[i], NULL});
+    meters->recommendations_empty =
+        metric_counter(registry, "weir_recommendations_empty_total",
+                       "Lists with nothing on them: no product was known.", NULL);
+    meters->recommendation_seconds =
+        metric_histogram(registry, "weir_recommendation_seconds",
+                         "From the time of a request for one customer to its answer.", NULL);
+    meters->learnt_orders = metric_counter(registry, "weir_recommend_orders_total",
+                                           "Orders that recommendations learnt from.", NULL);
+    meters->learnt_interactions =
+        metric_counter(registry, "weir_recommend_interactions_total",
+                       "Interactions that recommendations learnt from.", NULL);
+    meters->products_evicted = metric_counter(registry, "weir_products_evicted_total",
+                                              "Products forgotten for want of memory, or beyond "
+                                              "recommend.products.max.",
+                                              NULL);
+    meters->tenants_evicted =
+        metric_counter(registry, "weir_tenants_evicted_total",
+                       "Tenants that recommendations forgot for want of memory.", NULL);
+    for (int i = 0; i < JOBS_COUNT; i++)
+        meters->jobs_ended[i] =
+            labelled(registry, METRIC_COUNTER, "weir_batch_jobs_total", "Batch jobs so far.",
+                     (const char *const[]){"status", ends[i], NULL});
+}
+
 static void register_plain(struct meters *meters)
 {
     struct metric_registry *registry = meters->registry;
@@ -168,6 +210,7 @@ struct meters *meters_create(struct pipeline *pipeline)
     meters->renewed_ms = INT64_MIN;
     if (meters->registry != NULL) {
         register_kinds(meters);
+        register_recommendations(meters);
         register_plain(meters);
     }
     pthread_mutex_init(&summary->lock, NULL);
@@ -188,6 +231,31 @@ void meters_destroy(struct pipeline *pipeline)
     free(pipeline->summary->partitions);
     free(pipeline->summary);
     pipeline->summary = NULL;
+}
+
+static void register_shop(struct metric_registry *registry, struct partition_meters *meters,
+                          const char *const *labels)
+{
+    const char *const pending[] = {labels[0], labels[1], "status", "pending", NULL};
+    const char *const processing[] = {labels[0], labels[1], "status", "processing", NULL};
+
+    meters->customers = labelled(registry, METRIC_GAUGE, "weir_recommend_customers",
+                                 "Customers that recommendations know.", labels);
+    meters->products = labelled(registry, METRIC_GAUGE, "weir_recommend_products",
+                                "Products that recommendations know.", labels);
+    meters->pairs = labelled(registry, METRIC_GAUGE, "weir_recommend_pairs",
+                             "Customers and products they bought or looked at, kept.", labels);
+    meters->recommend_bytes = labelled(registry, METRIC_GAUGE, "weir_recommend_bytes",
+                                       "Memory of recommendations.", labels);
+    meters->dedicated_models = labelled(registry, METRIC_GAUGE, "weir_dedicated_models",
+                                        "Tenants whose lists a dedicated model makes.", labels);
+    meters->jobs_pending = labelled(registry, METRIC_GAUGE, "weir_batch_jobs",
+                                    "Unfinished batch jobs by status.", pending);
+    meters->jobs_processing = labelled(registry, METRIC_GAUGE, "weir_batch_jobs",
+                                       "Unfinished batch jobs by status.", processing);
+    meters->job_customers =
+        labelled(registry, METRIC_GAUGE, "weir_batch_job_customers",
+                 "Customers of unfinished batch jobs without their list yet.", labels);
 }
 
 static void register_lags(struct pipeline *pipeline, struct partition_meters *meters,
@@ -240,8 +308,22 @@ struct partition_meters *partition_meters_create(struct pipeline *pipeline, int3
                                     "Time since the last snapshot began.", labels);
     meters->restore_eta = labelled(registry, METRIC_GAUGE, "weir_restore_eta_seconds",
                                    "Time left of a restoration; 0: live.", labels);
+    register_shop(registry, meters, labels);
     register_lags(pipeline, meters, partition);
     return meters;
+}
+
+/* NULL: unknown. */
+static void set_shop(struct partition_meters *meters, const struct engine_stats *stats)
+{
+    metric_set(meters->customers, stats != NULL ? (double)stats->customers : NAN);
+    metric_set(meters->products, stats != NULL ? (double)stats->products : NAN);
+    metric_set(meters->pairs, stats != NULL ? (double)stats->pairs : NAN);
+    metric_set(meters->recommend_bytes, stats != NULL ? (double)stats->recommend_bytes : NAN);
+    metric_set(meters->dedicated_models, stats != NULL ? (double)stats->dedicated_models : NAN);
+    metric_set(meters->jobs_pending, stats != NULL ? (double)stats->jobs_waiting : NAN);
+    metric_set(meters->jobs_processing, stats != NULL ? (double)stats->jobs_running : NAN);
+    metric_set(meters->job_customers, stats != NULL ? (double)stats->job_customers : NAN);
 }
 
 /* A partition that has left: NaN, so that no old figure is taken for a new one. */
@@ -255,6 +337,7 @@ void partition_meters_destroy(struct partition_meters *meters)
     metric_set(meters->snapshot_bytes, NAN);
     metric_set(meters->snapshot_age, NAN);
     metric_set(meters->restore_eta, NAN);
+    set_shop(meters, NULL);
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         metric_set(meters->lag[i], NAN);
     for (int i = 0; i < EVENT_KIND_COUNT; i++)
@@ -279,6 +362,17 @@ void meters_dead_letter(struct pipeline *pipeline, const char *code)
 void meters_forward(struct pipeline *pipeline)
 {
     metric_add(pipeline->meters->forwarded, 1);
+}
+
+void meters_recommendation(struct pipeline *pipeline, const struct result *result)
+{
+    int64_t waited_ms = pipeline->wall_ms - result->recommendation.event_time_ms;
+
+    if (view_is_absent(result->recommendation.request_id) ||
+        !view_is_absent(result->recommendation.job_id))
+        return;
+    metric_observe(pipeline->meters->recommendation_seconds,
+                   waited_ms > 0 ? (double)waited_ms / 1e3 : 0);
 }
 
 void meters_batch(struct pipeline *pipeline, uint32_t count)
@@ -331,6 +425,33 @@ void meters_gap(struct pipeline *pipeline)
 
 /* ---- once in a while ------------------------------------------------------------------------ */
 
+static void add_delta(struct metric *metric, uint64_t now, uint64_t seen)
+{
+    metric_add(metric, (double)(now - seen));
+}
+
+static void add_shop_deltas(struct meters *meters, const struct engine_stats *now,
+                            const struct engine_stats *seen)
+{
+    uint64_t empty = now->recommendations, empty_seen = seen->recommendations;
+
+    for (int i = 0; i < STRATEGY_COUNT; i++) {
+        add_delta(meters->recommendations[i], now->recommendations_by[i],
+                  seen->recommendations_by[i]);
+        empty -= now->recommendations_by[i];
+        empty_seen -= seen->recommendations_by[i];
+    }
+    add_delta(meters->recommendations_empty, empty, empty_seen);
+    add_delta(meters->learnt_orders, now->orders_learnt, seen->orders_learnt);
+    add_delta(meters->learnt_interactions, now->interactions_learnt, seen->interactions_learnt);
+    add_delta(meters->products_evicted, now->products_evicted, seen->products_evicted);
+    add_delta(meters->tenants_evicted, now->tenants_evicted, seen->tenants_evicted);
+    add_delta(meters->jobs_ended[JOBS_SUBMITTED], now->jobs_submitted, seen->jobs_submitted);
+    add_delta(meters->jobs_ended[JOBS_COMPLETED], now->jobs_completed, seen->jobs_completed);
+    add_delta(meters->jobs_ended[JOBS_FAILED], now->jobs_failed, seen->jobs_failed);
+    add_delta(meters->jobs_ended[JOBS_CANCELLED], now->jobs_cancelled, seen->jobs_cancelled);
+}
+
 static void add_deltas(struct meters *meters, struct partition_meters *partition,
                        const struct engine_stats *stats)
 {
@@ -349,6 +470,7 @@ static void add_deltas(struct meters *meters, struct partition_meters *partition
         metric_add(partition->evicted, (double)(stats->keys_evicted - seen->keys_evicted));
         metric_add(partition->customers_evicted,
                    (double)(stats->customers_evicted - seen->customers_evicted));
+        add_shop_deltas(meters, stats, seen);
     }
     partition->seen = *stats;
     partition->has_seen = true;
@@ -388,6 +510,7 @@ static void renew_partition(struct pipeline *pipeline, struct partition *partiti
     metric_set(meters->keys, (double)summary->stats.keys);
     metric_set(meters->state_bytes, (double)summary->stats.state_bytes);
     metric_set(meters->episodes_open, (double)summary->stats.episodes_open);
+    set_shop(meters, &summary->stats);
     metric_set(meters->snapshot_age, (double)(pipeline->now_ms - partition->snapshot_ms) / 1000);
     for (int i = 0; i < EVENT_KIND_COUNT; i++) {
         int64_t at = summary->stats.watermark_ms[i];

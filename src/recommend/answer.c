@@ -302,6 +302,8 @@ uint32_t answer(struct recommend *recommend, const struct question *question, st
         return 0;
     publish(question, &list, outbox);
     recommend->totals.recommendations++;
+    if (list.count > 0)
+        recommend->totals.by_strategy[list.strategy]++;
     if (market != NULL)
         market->totals.recommendations++;
     return list.count;

@@ -24,6 +24,14 @@ _Static_assert(sizeof text_names / sizeof text_names[0] == TEXT_COUNT, "a name e
 
 /* ---- life ---- */
 
+static void set_isolation(struct store *store, struct dedicated *dedicated,
+                          enum isolation isolation)
+{
+    store->dedicated_count -= dedicated->isolation == ISOLATION_ACTIVE;
+    dedicated->isolation = isolation;
+    store->dedicated_count += dedicated->isolation == ISOLATION_ACTIVE;
+}
+
 struct dedicated *dedicated_of(struct store *store, struct market *market)
 {
     if (market->dedicated == NULL) {
@@ -53,6 +61,7 @@ void dedicated_close(struct store *store, struct market *market)
 
     if (market->dedicated == NULL)
         return;
+    set_isolation(store, market->dedicated, ISOLATION_NONE);
     for (int i = 0; i < TEXT_COUNT; i++)
         set_text(store, market, (enum dedicated_text)i, nothing);
     fit_close(&market->dedicated->fit, store, market);
@@ -206,7 +215,7 @@ const char *dedicated_request(struct store *store, struct market *market, const 
         market->dedicated->isolation != ISOLATION_REVOKED)
         return refuse_state(market->dedicated, arena);
     struct dedicated *dedicated = dedicated_of(store, market);
-    dedicated->isolation = ISOLATION_PENDING;
+    set_isolation(store, dedicated, ISOLATION_PENDING);
     dedicated->requested_ms = event->event_time_ms;
     set_text(store, market, TEXT_REQUEST_ID, event->id);
     set_text(store, market, TEXT_REQUESTED_BY, command->actor);
@@ -232,7 +241,7 @@ const char *dedicated_decide(struct store *store, struct market *market, const s
         !view_is_equal(command->subject, dedicated->texts[TEXT_REQUEST_ID]))
         return arena_print(arena, "subject: the request of this tenant is %.*s",
                            VIEW_PRINT(dedicated->texts[TEXT_REQUEST_ID]));
-    dedicated->isolation = decision;
+    set_isolation(store, dedicated, decision);
     dedicated->decided_ms = event->event_time_ms;
     set_text(store, market, TEXT_DECIDED_BY, command->actor);
     if (!view_is_absent(command->notes))
@@ -259,7 +268,7 @@ const char *dedicated_create(struct store *store, struct market *market, struct 
                            "the tenant's lists are made with %s; a dedicated model corrects those "
                            "of %s: select-model comes first",
                            market->kind->name, model_weir.name);
-    dedicated->isolation = ISOLATION_TRAINING;
+    set_isolation(store, dedicated, ISOLATION_TRAINING);
     dedicated->due_ms = INT64_MIN;
     return NULL;
 }
@@ -312,7 +321,7 @@ static bool go_on(struct store *store, struct market *market, int64_t now_ms, st
     if (!fit_step(fit, store, market))
         return true;
     if (fit->fitted_count > 0) {
-        dedicated->isolation = ISOLATION_ACTIVE;
+        set_isolation(store, dedicated, ISOLATION_ACTIVE);
         dedicated->fitted_ms = now_ms;
         dedicated->due_ms = now_ms + store->options.dedicated_retrain_ms;
         dedicated->version++;
@@ -365,7 +374,7 @@ void dedicated_load(struct store *store, struct market *market, struct byte_read
     in->broken |= isolation >= ISOLATION_COUNT;
     if (in->broken)
         return;
-    dedicated->isolation = (enum isolation)isolation;
+    set_isolation(store, dedicated, (enum isolation)isolation);
     for (int i = 0; i < TEXT_COUNT; i++)
         set_text(store, market, (enum dedicated_text)i, byte_take_view(in));
     dedicated->requested_ms = byte_take_svarint(in);

@@ -170,6 +170,7 @@ struct store {
     struct market *busy;       /* the last in a ring of those with jobs; NULL: none */
     uint32_t job_count;        /* of all */
     uint64_t sequence;         /* events applied */
+    uint32_t dedicated_count;  /* markets whose lists are made with a dedicated model */
     uint64_t customers_evicted, products_evicted, markets_evicted;
     /* Of all markets, counted as they change. */
     uint64_t product_count, customer_count, pair_count, neighbour_count;

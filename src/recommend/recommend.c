@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "recommend/dedicated.h"
@@ -320,6 +321,15 @@ bool recommend_is_busy(const struct recommend *recommend)
 
 /* ---- figures ---- */
 
+static uint64_t customers_of_jobs(const struct market *market)
+{
+    uint64_t count = 0;
+
+    for (const struct job *job = market->jobs; job != NULL; job = job->next)
+        count += job->total - job->processed;
+    return count;
+}
+
 void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats)
 {
     const struct store *store = &recommend->store;
@@ -344,5 +354,12 @@ void recommend_stats(const struct recommend *recommend, struct recommend_stats *
         .neighbours = store->neighbour_count,
         .bytes = store->bytes,
         .customer_bytes = store->customer_bytes,
+        .dedicated_models = store->dedicated_count,
     };
+    memcpy(stats->by_strategy, recommend->totals.by_strategy, sizeof stats->by_strategy);
+    /* Markets with jobs stand in a ring. */
+    const struct market *market = store->busy;
+    for (bool is_first = true; market != NULL && (is_first || market != store->busy);
+         is_first = false, market = market->busy_next)
+        stats->job_customers += customers_of_jobs(market);
 }

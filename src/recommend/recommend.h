@@ -139,25 +139,29 @@ uint64_t recommend_digest(const struct recommend *recommend);
 
 /* Totals since the beginning (part of the state), and what stands now. */
 struct recommend_stats {
-    uint64_t orders;          /* learnt */
-    uint64_t interactions;    /* learnt */
-    uint64_t recommendations; /* made, batch jobs included */
+    uint64_t orders;                      /* learnt */
+    uint64_t interactions;                /* learnt */
+    uint64_t recommendations;             /* made, batch jobs included */
+    uint64_t by_strategy[STRATEGY_COUNT]; /* of these, those with something on them */
     uint64_t jobs_submitted;
     uint64_t jobs_completed;
     uint64_t jobs_failed;
     uint64_t jobs_cancelled;
-    uint64_t jobs_waiting; /* pending now */
-    uint64_t jobs_running; /* processing now */
+    uint64_t jobs_waiting;  /* pending now */
+    uint64_t jobs_running;  /* processing now */
+    uint64_t job_customers; /* of both, without their list yet */
     uint64_t customers_evicted;
     uint64_t products_evicted;
     uint64_t tenants_evicted;
     uint64_t tenants;
     uint64_t customers;
     uint64_t products;
-    uint64_t pairs;          /* customer and product, kept */
-    uint64_t neighbours;     /* product and product, kept */
-    uint64_t bytes;          /* of all this */
-    uint64_t customer_bytes; /* of customers and their pairs */
+    uint64_t pairs;            /* customer and product, kept */
+    uint64_t neighbours;       /* product and product, kept */
+    uint64_t dedicated_models; /* lists are made with now */
+    uint64_t bytes;            /* of all this */
+    uint64_t customer_bytes;   /* of customers and their pairs */
 };
+/* Cheap: nothing that is kept is walked over, but for unfinished jobs. */
 void recommend_stats(const struct recommend *recommend, struct recommend_stats *stats);
 #endif

@@ -14,7 +14,7 @@
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { SAVED_VERSION = 4 };
+enum { SAVED_VERSION = 5 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
 static struct view take_id(struct byte_reader *in)
@@ -424,6 +424,10 @@ void recommend_save(const struct recommend *recommend, struct byte_writer *out)
         recommend->totals.orders,
         recommend->totals.interactions,
         recommend->totals.recommendations,
+        recommend->totals.by_strategy[STRATEGY_PERSONAL],
+        recommend->totals.by_strategy[STRATEGY_ITEM_ITEM],
+        recommend->totals.by_strategy[STRATEGY_POPULAR_TENANT],
+        recommend->totals.by_strategy[STRATEGY_POPULAR_ALL],
         recommend->totals.jobs_submitted,
         recommend->totals.jobs_completed,
         recommend->totals.jobs_failed,
@@ -456,6 +460,10 @@ static void load_all(struct recommend *recommend, struct byte_reader *in)
         &recommend->totals.orders,
         &recommend->totals.interactions,
         &recommend->totals.recommendations,
+        &recommend->totals.by_strategy[STRATEGY_PERSONAL],
+        &recommend->totals.by_strategy[STRATEGY_ITEM_ITEM],
+        &recommend->totals.by_strategy[STRATEGY_POPULAR_TENANT],
+        &recommend->totals.by_strategy[STRATEGY_POPULAR_ALL],
         &recommend->totals.jobs_submitted,
         &recommend->totals.jobs_completed,
         &recommend->totals.jobs_failed,

@@ -41,6 +41,7 @@ struct recommend {
     struct shared shared;
     struct {
         uint64_t orders, interactions, recommendations;
+        uint64_t by_strategy[STRATEGY_COUNT]; /* lists with something on them */
         uint64_t jobs_submitted, jobs_completed, jobs_failed, jobs_cancelled;
     } totals;
 
