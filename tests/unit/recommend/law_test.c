@@ -232,6 +232,166 @@ static void a_poisoned_tenant_changes_nobody_else(void **state)
     shop_close(&poison);
 }
 
+static struct recommend_context context_of(const char *tenant)
+{
+    /* `good` shares nothing; of the others only `young` has too few orders to have its own. */
+    return (struct recommend_context){.is_sharing = strcmp(tenant, "good") != 0,
+                                      .is_enterprise = true};
+}
+
+static void say(struct recommend *recommend, const struct event *event, const char *tenant,
+                struct outbox *outbox)
+{
+    struct recommend_context context = context_of(tenant);
+
+    recommend_apply(recommend, event, &context, outbox);
+}
+
+/* One round of decent tenants; all draws come from `shop`, so that two worlds hear the same. */
+static void live(struct shop *shop, struct recommend *recommend, uint32_t round,
+                 struct outbox *outbox)
+{
+    static const char *const tenants[] = {"good", "friend"};
+    char customer[16];
+
+    for (int i = 0; i < 2; i++) {
+        struct event event = shop_any_order(shop, tenants[i]);
+        say(recommend, &event, tenants[i], outbox);
+        snprintf(customer, sizeof customer, "c%u", (unsigned)shop_draw(shop, SHOP_CUSTOMERS));
+        event = shop_interaction(shop, tenants[i], customer, INTERACTION_VIEW,
+                                 (uint32_t)shop_draw(shop, SHOP_PRODUCTS));
+        say(recommend, &event, tenants[i], outbox);
+        event = shop_request(shop, tenants[i], round % 3 == 0 ? NULL : customer, 20);
+        say(recommend, &event, tenants[i], outbox);
+    }
+    if (round % 40 == 20) {
+        const uint32_t own = 7;
+        struct event event = shop_order(shop, "young", "c1", &own, 1);
+        say(recommend, &event, "young", outbox);
+    }
+    struct event event = shop_request(shop, "young", "c1", 10);
+    say(recommend, &event, "young", outbox);
+}
+
+/* Everything that somebody of ill will can say: huge orders of products that others have too,
+ * looks, requests, jobs, commands. */
+static void poison_a_round(struct shop *shop, struct recommend *recommend, uint32_t round,
+                           struct outbox *outbox)
+{
+    static const char *const commands[] = {"block-product",     "forget-customer",
+                                           "request-isolation", "approve-isolation",
+                                           "summarize-tenant",  "revoke-isolation"};
+    static const char *const names[] = {"bad", "good\n", "goo", "young "};
+    const char *tenant = names[round % 4];
+    struct recommend_context context = {.is_sharing = true, .is_enterprise = true};
+    struct view customers[3] = {VIEW_LITERAL("c1"), VIEW_LITERAL("c2"), VIEW_LITERAL("c3")};
+    uint32_t products[SHOP_PRODUCTS];
+
+    for (uint32_t i = 0; i < SHOP_PRODUCTS; i++)
+        products[i] = i;
+    struct event event =
+        shop_order(shop, tenant, "c1", products, 1 + (uint32_t)shop_draw(shop, SHOP_PRODUCTS));
+    recommend_apply(recommend, &event, &context, outbox);
+    event = shop_interaction(shop, tenant, "c2", INTERACTION_ADD_TO_CART, round % SHOP_PRODUCTS);
+    recommend_apply(recommend, &event, &context, outbox);
+    event = shop_request(shop, tenant, NULL, 5);
+    event.request.customer_ids = (struct view_list){customers, 3};
+    recommend_apply(recommend, &event, &context, outbox);
+    event = shop_command(shop, tenant, commands[round % 6]);
+    event.command.product_id = VIEW_LITERAL("p007");
+    event.command.customer_id = VIEW_LITERAL("c1");
+    shop_tell(shop, recommend, &event, outbox);
+}
+
+/* The results of one tenant, in order. */
+static struct outbox *results_of(const struct outbox *all, const char *tenant)
+{
+    struct outbox *own = outbox_create();
+
+    for (uint32_t i = 0; i < outbox_count(all); i++)
+        if (view_is_text(outbox_at(all, i)->tenant_id, tenant))
+            outbox_add(own, outbox_at(all, i));
+    return own;
+}
+
+static bool is_foreign(const struct recommended_item *item)
+{
+    return view_is_text(item->reason, "popular in other shops now");
+}
+
+/* The lists of `young` in both worlds: what is its own is the same, in the same places, and
+ * whatever else differs came as popularity. Returns how many places differ. */
+static uint32_t compare_young(const struct outbox *a, const struct outbox *b)
+{
+    uint32_t differing = 0;
+
+    assert_int_equal(outbox_count(a), outbox_count(b));
+    for (uint32_t i = 0; i < outbox_count(a); i++) {
+        if (outbox_at(a, i)->kind != RESULT_RECOMMENDATION)
+            continue;
+        const struct recommendation *one = &outbox_at(a, i)->recommendation;
+        const struct recommendation *other = &outbox_at(b, i)->recommendation;
+        for (uint32_t k = 0; k < one->items.count && k < other->items.count; k++) {
+            const struct recommended_item *left = &shop_items(one)[k],
+                                          *right = &shop_items(other)[k];
+            assert_true(is_foreign(left) == is_foreign(right));
+            if (view_is_equal(left->product_id, right->product_id) && left->score == right->score)
+                continue;
+            assert_true(is_foreign(left) && is_foreign(right));
+            differing++;
+        }
+    }
+    return differing;
+}
+
+static void compare_tenant(const struct outbox *a, const struct outbox *b, const char *tenant)
+{
+    struct outbox *one = results_of(a, tenant), *other = results_of(b, tenant);
+
+    assert_true(outbox_count(one) > 100);
+    assert_true(shop_same(one, other));
+    outbox_destroy(one);
+    outbox_destroy(other);
+}
+
+/* Where tenants share, popularity is all that passes, and only to those who share and have
+ * little of their own. */
+static void sharing_lets_popularity_through_and_nothing_else(void **state)
+{
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(8), again = shop_open(8), poison = shop_open(9);
+    struct outbox *results = outbox_create(), *others = outbox_create();
+
+    (void)state;
+    options.share_ms = SHOP_HOUR_MS;
+    struct recommend *alone = recommend_open(&options), *beside = recommend_open(&options);
+    for (uint32_t round = 0; round < 160; round++) {
+        uint32_t from = outbox_count(results), others_from = outbox_count(others);
+        live(&shop, alone, round, results);
+        poison.now_ms = again.now_ms;
+        poison_a_round(&poison, beside, round, others);
+        live(&again, beside, round, others);
+        assert_int_equal(shop.now_ms, again.now_ms);
+        recommend_tick(alone, shop.now_ms, results);
+        recommend_tick(beside, shop.now_ms, others);
+        shop_bring_back(alone, results, from);
+        shop_bring_back(beside, others, others_from);
+    }
+    compare_tenant(results, others, "good");
+    compare_tenant(results, others, "friend");
+    struct outbox *young = results_of(results, "young"), *poisoned = results_of(others, "young");
+    assert_true(compare_young(young, poisoned) > 0);
+    outbox_destroy(young);
+    outbox_destroy(poisoned);
+    outbox_destroy(results);
+    outbox_destroy(others);
+    recommend_close(alone);
+    recommend_close(beside);
+    shop_close(&shop);
+    shop_close(&again);
+    shop_close(&poison);
+}
+
 /* Within a budget too: the one that takes most is the one that loses. */
 static void a_greedy_tenant_loses_its_own_customers(void **state)
 {
@@ -321,6 +481,7 @@ int main(void)
         cmocka_unit_test(state_stays_within_its_budget),
         cmocka_unit_test(a_tenant_stays_within_its_own_bound),
         cmocka_unit_test(a_poisoned_tenant_changes_nobody_else),
+        cmocka_unit_test(sharing_lets_popularity_through_and_nothing_else),
         cmocka_unit_test(a_greedy_tenant_loses_its_own_customers),
         cmocka_unit_test(broken_bytes_are_refused),
     };
