@@ -127,6 +127,8 @@ static void forget_customer(struct call *call)
             kind->forget(call->market->model, store, customer_at(store, reference));
         customer_destroy(store, reference);
     }
+    tell_forgotten(call->event->tenant_id, id, call->event->event_time_ms, call->event->id,
+                   call->outbox);
     /* Not the customer's name: the audit record must not keep what the state forgets. */
     tell_change(call, "known", reference != 0 ? "true" : "false", "false");
 }

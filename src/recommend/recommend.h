@@ -104,7 +104,8 @@ bool recommend_is_busy(const struct recommend *recommend);
  *
  *   block-product, unblock-product   product_id: never in a list until unblocked
  *   cancel-batch-job                 subject: the request_id of the job
- *   forget-customer                  customer_id: every trace of it leaves the state
+ *   forget-customer                  customer_id: every trace of it leaves the state;
+ *                                    RESULT_ANALYTICS forgotten, for those who keep results
  *   select-model                     model_name: what the tenant's lists are made with
  *   push-recommendations             enabled: a list after each order, unasked
  *   summarize-tenant                 RESULT_ANALYTICS totals and trending, now

@@ -82,6 +82,9 @@ void summarize_tenant(struct recommend *recommend, struct market *market, int64_
 void summarize_customer(struct recommend *recommend, const struct market *market,
                         const struct customer *customer, int64_t time_ms, struct view cause,
                         struct outbox *outbox);
+/* Whoever keeps results of this customer is to forget them. */
+void tell_forgotten(struct view tenant_id, struct view customer_id, int64_t time_ms,
+                    struct view cause, struct outbox *outbox);
 /* Summaries that are due; some markets a call. */
 void summary_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox);
 #endif

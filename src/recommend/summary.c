@@ -29,18 +29,18 @@ static void add_figure(struct figures *figures, struct view subject, double valu
         (struct analytics_item){.present = 3, .subject = subject, .value = value};
 }
 
-static void publish(const struct market *market, const char *type, struct view subject,
+static void publish(struct view tenant_id, const char *type, struct view subject,
                     const struct figures *figures, int64_t time_ms, struct view cause,
                     struct outbox *outbox)
 {
-    uint64_t high = hash_mix(hash_view(market->id, 7), hash_view(view_of(type), 8));
+    uint64_t high = hash_mix(hash_view(tenant_id, 7), hash_view(view_of(type), 8));
     uint64_t low = hash_mix(hash_view(subject, 9),
                             view_is_absent(cause) ? (uint64_t)time_ms : hash_view(cause, 10));
     struct result result = {
         .kind = RESULT_ANALYTICS,
         .id = view_of(arena_print(outbox_scratch(outbox), "an-%016llx%016llx",
                                   (unsigned long long)high, (unsigned long long)low)),
-        .tenant_id = market->id,
+        .tenant_id = tenant_id,
         .analytics =
             {
                 .type = view_of(type),
@@ -83,7 +83,7 @@ static void publish_totals(const struct market *market, int64_t time_ms, struct 
     add_figure(&figures, VIEW_LITERAL("jobs_failed"), (double)totals->jobs_failed);
     add_figure(&figures, VIEW_LITERAL("jobs_cancelled"), (double)totals->jobs_cancelled);
     add_figure(&figures, VIEW_LITERAL("jobs_waiting"), market->job_count);
-    publish(market, "totals", (struct view){NULL, 0}, &figures, time_ms, cause, outbox);
+    publish(market->id, "totals", (struct view){NULL, 0}, &figures, time_ms, cause, outbox);
 }
 
 /* Keeps the highest `max`, sorted; the earlier first among equals. */
@@ -113,7 +113,7 @@ static void publish_trending(const struct market *market, int64_t time_ms, struc
         if (excess > 0 && !product->is_blocked)
             offer_figure(&figures, TRENDING_MAX, product->id, (double)excess);
     }
-    publish(market, "trending", (struct view){NULL, 0}, &figures, time_ms, cause, outbox);
+    publish(market->id, "trending", (struct view){NULL, 0}, &figures, time_ms, cause, outbox);
 }
 
 void summarize_tenant(struct recommend *recommend, struct market *market, int64_t time_ms,
@@ -151,7 +151,15 @@ void summarize_customer(struct recommend *recommend, const struct market *market
                    view_of(arena_print(outbox_scratch(outbox), "product %.*s",
                                        VIEW_PRINT(favourites.items[i].subject))),
                    favourites.items[i].value);
-    publish(market, "user_summary", customer->id, &figures, time_ms, cause, outbox);
+    publish(market->id, "user_summary", customer->id, &figures, time_ms, cause, outbox);
+}
+
+void tell_forgotten(struct view tenant_id, struct view customer_id, int64_t time_ms,
+                    struct view cause, struct outbox *outbox)
+{
+    const struct figures nothing = {.count = 0};
+
+    publish(tenant_id, "forgotten", customer_id, &nothing, time_ms, cause, outbox);
 }
 
 void summary_tick(struct recommend *recommend, int64_t now_ms, struct outbox *outbox)

@@ -17,8 +17,8 @@
  * go to the dead-letter topic. U+0000 in a text is stored as U+FFFD.
  *
  * Tables: alerts, anomaly_resolutions, audit, dead_letters, command_results,
- * notifications, recommendations, batch_jobs, analytics, model_isolation_requests;
- * migrations make them.
+ * notifications, recommendations, batch_jobs, analytics, model_isolation_requests,
+ * forgotten_customers; migrations make them.
  *
  * Threads  one owner
  */

@@ -108,6 +108,11 @@ static const struct migration migrations[] = {
      "  PRIMARY KEY (tenant_id, request_id));"
      "CREATE INDEX model_isolation_requests_status"
      "  ON model_isolation_requests (status, requested_at DESC)"},
+    {"forgotten customers",
+     "CREATE TABLE forgotten_customers ("
+     "  tenant_id text NOT NULL, customer text NOT NULL, forgotten_at timestamptz NOT "
+     "NULL," LOG_COLUMNS ", PRIMARY KEY (tenant_id, customer));"
+     "CREATE INDEX recommendations_customer_mark ON recommendations (tenant_id, md5(customer_id))"},
 };
 
 uint32_t migration_count(void)

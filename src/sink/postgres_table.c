@@ -39,6 +39,8 @@ struct table_info {
     const struct column *columns;
     const char *update; /* NULL: a newer record replaces every column, or makes the row; else
                          * rows that are there, and of the same tenant, are changed so */
+    const char *guard;  /* what a new row must meet, in the names of write_select; NULL: nothing */
+    const char *remove; /* instead of storing: the rows t to drop for each row of `excluded` */
 };
 
 struct bound_column {
@@ -422,23 +424,74 @@ static const struct column analytics_columns[] = {
     SAME("event_time"),   SAME("items"),     LOG_COLUMNS,
 };
 
+/* ---- forgotten customers: a mark without the name, so that what comes late stays out ---- */
+
+static bool is_forgotten(const struct delivery_item *item)
+{
+    return view_is_text(item->result->analytics.type, "forgotten");
+}
+
+static bool is_kept_analytics(const struct delivery_item *item)
+{
+    return !is_forgotten(item);
+}
+
+static void put_forgotten_key(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_text(out, item->result->tenant_id, UINT32_MAX);
+    array_put_text(out, item->result->analytics.subject, UINT32_MAX);
+}
+
+static void put_forgotten(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_text(out, item->result->analytics.subject, UINT32_MAX);
+}
+
+static void put_forgotten_time(struct byte_writer *out, const struct delivery_item *item)
+{
+    array_put_int(out, item->result->analytics.event_time_ms);
+}
+
+static const struct column forgotten_columns[] = {
+    SAME("tenant_id"),
+    {"customer", "text", "md5(%s)", put_forgotten},
+    {"forgotten_at", "bigint", TIME_FORM, put_forgotten_time},
+    LOG_COLUMNS,
+};
+
+#define FORGOTTEN(customer)                                                                        \
+    "NOT EXISTS (SELECT 1 FROM forgotten_customers AS f WHERE f.tenant_id = new.tenant_id"         \
+    " AND f.customer = md5(new." customer ") AND f.forgotten_at >= new.event_time)"
+#define NOT_FORGOTTEN FORGOTTEN("customer_id")
+#define ANALYTICS_NOT_FORGOTTEN FORGOTTEN("subject")
+
 static const struct table_info infos[] = {
-    {"alerts", "alert_id", RESULT_ALERT, is_published, NULL, alert_columns, NULL},
+    {"alerts", "alert_id", RESULT_ALERT, is_published, NULL, alert_columns, NULL, NULL, NULL},
     {"alerts", "alert_id", RESULT_ALERT, is_decision, put_decision_key, decision_columns,
-     DECISION_UPDATE},
+     DECISION_UPDATE, NULL, NULL},
     {"anomaly_resolutions", "id", RESULT_ALERT, is_decision, put_resolution_id, resolution_columns,
-     NULL},
-    {"audit", "audit_id", RESULT_AUDIT, NULL, NULL, audit_columns, NULL},
-    {"dead_letters", "id", -1, NULL, put_letter_id, letter_columns, NULL},
-    {"command_results", "command_id", RESULT_COMMAND_RESULT, NULL, NULL, command_columns, NULL},
+     NULL, NULL, NULL},
+    {"audit", "audit_id", RESULT_AUDIT, NULL, NULL, audit_columns, NULL, NULL, NULL},
+    {"dead_letters", "id", -1, NULL, put_letter_id, letter_columns, NULL, NULL, NULL},
+    {"command_results", "command_id", RESULT_COMMAND_RESULT, NULL, NULL, command_columns, NULL,
+     NULL, NULL},
     {"notifications", "notification_id", RESULT_NOTIFICATION, NULL, NULL, notification_columns,
-     NULL},
+     NULL, NULL, NULL},
     {"recommendations", "recommendation_id", RESULT_RECOMMENDATION, NULL, NULL,
-     recommendation_columns, NULL},
-    {"batch_jobs", "tenant_id, job_id", RESULT_BATCH_JOB, NULL, put_job_key, job_columns, NULL},
-    {"analytics", "analytics_id", RESULT_ANALYTICS, NULL, NULL, analytics_columns, NULL},
+     recommendation_columns, NULL, NOT_FORGOTTEN, NULL},
+    {"batch_jobs", "tenant_id, job_id", RESULT_BATCH_JOB, NULL, put_job_key, job_columns, NULL,
+     NULL, NULL},
+    {"analytics", "analytics_id", RESULT_ANALYTICS, is_kept_analytics, NULL, analytics_columns,
+     NULL, ANALYTICS_NOT_FORGOTTEN, NULL},
+    {"forgotten_customers", "tenant_id, customer", RESULT_ANALYTICS, is_forgotten,
+     put_forgotten_key, forgotten_columns, NULL, NULL, NULL},
+    {"recommendations", "", RESULT_ANALYTICS, is_forgotten, put_forgotten_key, forgotten_columns,
+     NULL, NULL,
+     "md5(t.customer_id) = excluded.customer AND t.event_time <= excluded.forgotten_at"},
+    {"analytics", "", RESULT_ANALYTICS, is_forgotten, put_forgotten_key, forgotten_columns, NULL,
+     NULL, "md5(t.subject) = excluded.customer AND t.event_time <= excluded.forgotten_at"},
     {"model_isolation_requests", "tenant_id, request_id", RESULT_AUDIT, is_isolation,
-     put_isolation_key, isolation_columns, NULL},
+     put_isolation_key, isolation_columns, NULL, NULL, NULL},
 };
 
 static const char *element_type(const struct bound_column *bound)
@@ -521,7 +574,11 @@ static void write_upsert(struct table *table, struct byte_writer *out)
     for (uint32_t i = 0; i < table->column_count; i++)
         byte_print(out, "%s\"%s\"", i > 0 ? ", " : "", table->columns[i].column->name);
     byte_print(out, ") ");
+    if (table->info->guard != NULL)
+        byte_print(out, "SELECT * FROM (");
     write_select(table, out);
+    if (table->info->guard != NULL)
+        byte_print(out, ") AS new WHERE %s", table->info->guard);
     byte_print(out, " ON CONFLICT (%s) DO UPDATE SET ", table->info->key);
     for (uint32_t i = 0; i < table->column_count; i++)
         byte_print(out, "\"%s\" = excluded.\"%s\", ", table->columns[i].column->name,
@@ -539,6 +596,14 @@ static void write_update(struct table *table, struct byte_writer *out)
                ") AS excluded WHERE t.%s = excluded.%s"
                " AND t.tenant_id IS NOT DISTINCT FROM excluded.tenant_id",
                table->info->key, table->info->key);
+}
+
+static void write_remove(struct table *table, struct byte_writer *out)
+{
+    byte_print(out, "DELETE FROM %s AS t USING (", table->info->name);
+    write_select(table, out);
+    byte_print(out, ") AS excluded WHERE t.tenant_id = excluded.tenant_id AND %s",
+               table->info->remove);
 }
 
 struct table *table_create(uint32_t index)
@@ -567,7 +632,9 @@ struct table *table_create(uint32_t index)
     byte_writer_init(&table->scratch);
     byte_writer_init(&table->key_a);
     byte_writer_init(&table->key_b);
-    if (table->info->update != NULL)
+    if (table->info->remove != NULL)
+        write_remove(table, &table->statement);
+    else if (table->info->update != NULL)
         write_update(table, &table->statement);
     else
         write_upsert(table, &table->statement);

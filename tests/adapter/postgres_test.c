@@ -260,6 +260,108 @@ static void an_alert_has_all_its_columns(void **state)
     world_close(&world);
 }
 
+static void deliver_list(struct world *world, const char *id, const char *tenant, int64_t time_ms,
+                         int64_t offset)
+{
+    struct result list = {
+        .kind = RESULT_RECOMMENDATION,
+        .id = view_of(id),
+        .tenant_id = view_of(tenant),
+        .recommendation = {.customer_id = VIEW_LITERAL("c1"), .event_time_ms = time_ms},
+    };
+
+    result_mark(&list, NULL);
+    open_at(world, world->delivery, TOPIC_RECOMMENDATIONS);
+    world->count = 0;
+    add_item(world, &list, offset);
+    deliver_all(world);
+}
+
+/* What was stored goes, what comes late stays out, what comes after is somebody new. */
+static void a_forgotten_customer_stays_forgotten(void **state)
+{
+    struct result forgotten = {
+        .kind = RESULT_ANALYTICS,
+        .id = VIEW_LITERAL("f"),
+        .tenant_id = VIEW_LITERAL("acme"),
+        .analytics = {.type = VIEW_LITERAL("forgotten"),
+                      .subject = VIEW_LITERAL("c1"),
+                      .event_time_ms = 2000},
+    };
+    struct result summary = forgotten;
+    struct world world;
+
+    (void)state;
+    world_open(&world);
+    summary.id = VIEW_LITERAL("s");
+    summary.analytics.type = VIEW_LITERAL("user_summary");
+    summary.analytics.event_time_ms = 1000;
+    result_mark(&forgotten, NULL);
+    result_mark(&summary, NULL);
+    deliver_list(&world, "r-1", "acme", 1000, 0);
+    deliver_list(&world, "r-2", "emca", 1000, 1);
+    open_at(&world, world.delivery, TOPIC_ANALYTICS);
+    world.count = 0;
+    add_item(&world, &summary, 0);
+    deliver_all(&world);
+    assert_string_equal(ask(&world, "SELECT count(*) FROM analytics"), "1");
+    world.count = 0;
+    add_item(&world, &forgotten, 1);
+    deliver_all(&world);
+    assert_string_equal(ask(&world, "SELECT count(*) FROM analytics"), "0");
+    assert_string_equal(ask(&world, "SELECT string_agg(tenant_id, ' ') FROM recommendations"),
+                        "emca");
+    deliver_list(&world, "r-3", "acme", 2000, 2);
+    assert_string_equal(ask(&world, "SELECT count(*) FROM recommendations"), "1");
+    deliver_list(&world, "r-4", "acme", 2001, 3);
+    assert_string_equal(ask(&world, "SELECT count(*) FROM recommendations"), "2");
+    assert_string_equal(ask(&world, "SELECT count(*) FROM forgotten_customers AS f"
+                                    " WHERE f::text LIKE '%c1%'"),
+                        "0");
+    world_close(&world);
+}
+
+/* The request as its audit records describe it; other records are none of its business. */
+static void requests_for_a_model_are_kept(void **state)
+{
+    struct pair pairs[] = {
+        {VIEW_LITERAL("status"), VIEW_LITERAL("active")},
+        {VIEW_LITERAL("request_id"), VIEW_LITERAL("r-1")},
+        {VIEW_LITERAL("requested_time"), VIEW_LITERAL("1700000000000")},
+        {VIEW_LITERAL("loss_default"), VIEW_LITERAL("6.5000")},
+        {VIEW_LITERAL("model_version"), VIEW_LITERAL("3")},
+    };
+    struct result audit = {
+        .kind = RESULT_AUDIT,
+        .id = VIEW_LITERAL("a-1"),
+        .tenant_id = VIEW_LITERAL("acme"),
+        .audit = {.action = VIEW_LITERAL("command.select-model"), .after = {pairs, 5}},
+    };
+    struct world world;
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_AUDIT);
+    result_mark(&audit, NULL);
+    add_item(&world, &audit, 0);
+    audit.id = VIEW_LITERAL("a-2");
+    audit.audit.action = VIEW_LITERAL("model.fitted");
+    add_item(&world, &audit, 1);
+    audit.id = VIEW_LITERAL("a-3");
+    audit.tenant_id = VIEW_LITERAL("emca");
+    pairs[0].value = VIEW_LITERAL("pending");
+    audit.audit.action = VIEW_LITERAL("command.request-isolation");
+    add_item(&world, &audit, 2);
+    deliver_all(&world);
+    assert_string_equal(
+        ask(&world, "SELECT string_agg(concat_ws(' ', tenant_id, request_id, status, model_version,"
+                    " extract(epoch FROM requested_at)::bigint, loss_default, decided_at), ', '"
+                    " ORDER BY tenant_id) FROM model_isolation_requests"),
+        "acme r-1 active 3 1700000000 6.5, emca r-1 pending 3 1700000000 6.5");
+    assert_string_equal(ask(&world, "SELECT count(*) FROM audit"), "3");
+    world_close(&world);
+}
+
 /* One result of every kind, with nothing but what must be there. */
 static void every_kind_has_its_table(void **state)
 {
@@ -707,6 +809,8 @@ int main(void)
         cmocka_unit_test(many_migrate_at_once),
         cmocka_unit_test(an_alert_has_all_its_columns),
         cmocka_unit_test(every_kind_has_its_table),
+        cmocka_unit_test(a_forgotten_customer_stays_forgotten),
+        cmocka_unit_test(requests_for_a_model_are_kept),
         cmocka_unit_test(hostile_text_stays_text),
         cmocka_unit_test(positions_come_back),
         cmocka_unit_test(a_former_owner_stores_nothing),

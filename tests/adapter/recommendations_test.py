@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Recommendations as users reach them: by topics, by commands, in the tables."""
+import json
 import random
 import unittest
 
-from world import WorldTest, consume_json, produce_lines, sql, wait_until
+from world import WorldTest, consume, consume_json, produce_lines, sql, wait_until
 
 START = 1_700_000_000_000
 MINUTE = 60_000
@@ -134,6 +135,74 @@ class Recommendations(WorldTest):
                       [["acme", "completed", "30", "30"], ["emca", "completed", "40", "40"]])
         self.wait_row("SELECT tenant_id, count(*) FROM recommendations WHERE job_id = 'nightly' "
                       "GROUP BY 1 ORDER BY 1", [["acme", "30"], ["emca", "40"]])
+        self.assertEqual(sorted({key for key, _ in consume(self.topic("batch-jobs"))}),
+                         ["acme/nightly", "emca/nightly"])
+
+    def test_forgotten(self):
+        self.begin()
+        produce_lines(self.topic("orders"), orders("acme", 0, 60))
+        self.learnt(60)
+        for customer in ("c1", "c2"):
+            self.ask(f"q-{customer}", "acme", customer_id=customer)
+            self.tell(f"s-{customer}", type="summarize-customer", tenant_id="acme",
+                      customer_id=customer)
+        held = "SELECT count(*) FROM recommendations WHERE customer_id = 'c1' UNION ALL " \
+               "SELECT count(*) FROM recommendations WHERE customer_id = 'c2' UNION ALL " \
+               "SELECT count(*) FROM analytics WHERE subject = 'c1' UNION ALL " \
+               "SELECT count(*) FROM analytics WHERE subject = 'c2'"
+        self.wait_row(held, [["1"]] * 4)
+        self.assertEqual(self.tell("f-1", type="forget-customer", tenant_id="acme",
+                                   customer_id="c1")["status"], "accepted")
+        self.wait_row(held, [["0"], ["1"], ["0"], ["1"]])
+        # Another tenant's customer of that name is somebody else.
+        answer = self.ask("q-emca", "emca", customer_id="c1")
+        self.wait_row(held, [["1"], ["1"], ["0"], ["1"]])
+        self.assertEqual(answer["items"], [])
+        told = [a for a in consume_json(self.topic("analytics")) if a["type"] == "forgotten"]
+        self.assertEqual([(a["tenant_id"], a["subject"]) for a in told], [("acme", "c1")])
+        audit = next(a for a in consume_json(self.topic("audit"))
+                     if a["action"] == "command.forget-customer")
+        self.assertNotIn("c1", json.dumps(audit["before"]) + json.dumps(audit["after"]))
+        # One who comes back is new: asked for later, and kept.
+        answer = self.ask("q-again", "acme", customer_id="c1", event_time=START + 1)
+        self.assertEqual(answer["strategy"], "popular_tenant")
+        self.wait_row(held, [["2"], ["1"], ["0"], ["1"]])
+
+    def test_metrics(self):
+        self.begin()
+        metric = self.process.metric
+
+        def reaches(expected, name, labels=""):
+            wait_until(lambda: metric(name, labels) == expected, f"{name} {labels}: {expected}")
+        self.ask("q-0", "acme", customer_id="c1")
+        reaches(1, "weir_recommendations_empty_total")
+        made = orders("acme", 0, 60)
+        produce_lines(self.topic("orders"), made)
+        reaches(60, "weir_recommend_orders_total")
+        customers = {order["customer_id"] for order in made}
+        reaches(len(customers), "weir_recommend_customers")
+        reaches(len({i["product_id"] for o in made for i in o["items"]}),
+                "weir_recommend_products")
+        reaches(len({(o["customer_id"], i["product_id"]) for o in made for i in o["items"]}),
+                "weir_recommend_pairs")
+        self.assertGreater(metric("weir_recommend_bytes"), 1000)
+        self.ask("q-1", "acme", customer_id=sorted(customers)[0])
+        self.ask("q-2", "acme", customer_id="nobody")
+        self.ask("q-3", "acme", customer_id="nobody",
+                 context={"product_ids": [made[0]["items"][0]["product_id"]]})
+        produce_lines(self.topic("recommendation-requests"),
+                      [{"request_id": "job", "tenant_id": "acme", "event_time": START,
+                        "customer_ids": sorted(customers)[:10]}])
+        reaches(1, "weir_batch_jobs_total", 'status="completed"')
+        reaches(1, "weir_batch_jobs_total", 'status="submitted"')
+        reaches(0, "weir_batch_jobs_total", 'status="failed"')
+        reaches(0, "weir_batch_jobs", 'status="processing"')
+        reaches(0, "weir_batch_job_customers")
+        reaches(11, "weir_recommendations_total", 'strategy="personal"')
+        reaches(1, "weir_recommendations_total", 'strategy="popular_tenant"')
+        reaches(1, "weir_recommendations_total", 'strategy="item_item"')
+        reaches(4, "weir_recommendation_seconds_count")
+        reaches(0, "weir_customers_evicted_total")
 
 
 if __name__ == "__main__":
