@@ -49,8 +49,9 @@ static void fill_basket(struct recommend *recommend, struct market *market,
         uint32_t number = product_find(market, items[i].product_id);
         if (number == 0 && basket->count == BASKET_MAX)
             continue;
-        number = product_find_or_add(&recommend->store, market, items[i].product_id,
-                                     event->event_time_ms);
+        if (number == 0)
+            number = product_add(&recommend->store, market, items[i].product_id);
+        product_see(market, number, event->event_time_ms);
         fit_places(basket, market);
         if (basket->place[number] == 0) {
             if (basket->count == BASKET_MAX)

@@ -195,11 +195,15 @@ void market_destroy(struct store *store, struct market *market);
 
 /* 0: never seen. */
 uint32_t product_find(const struct market *market, struct view id);
-/* May drop other products first, and so number all of them anew: numbers that were read
- * before are void unless `product_make_room` was called for as many. */
+/* One more, which must not be there yet. */
+uint32_t product_add(struct store *store, struct market *market, struct view id);
+/* It was bought or looked at. */
+void product_see(struct market *market, uint32_t number, int64_t time_ms);
+/* Adds it when it is not there; it was seen. */
 uint32_t product_find_or_add(struct store *store, struct market *market, struct view id,
                              int64_t time_ms);
-/* Room for `count` more products without renumbering. */
+/* Room for `count` more products. May drop others, and so number all of them anew: numbers
+ * that were read before are void. */
 void product_make_room(struct store *store, struct market *market, uint32_t count);
 /* Adds one purchase of weight `amount` at time_ms to the popularity. */
 void product_raise(struct market *market, uint32_t number, const float growth[HALF_LIFE_COUNT],
@@ -212,9 +216,8 @@ void market_fade(const struct market *market, int64_t time_ms, float fade[HALF_L
 void product_rescale(struct market *market, uint32_t number);
 /* The `count` longest unseen go, but for blocked ones; the others get new numbers. */
 void product_drop_oldest(struct store *store, struct market *market, uint32_t count);
-/* For load: room for numbers up to `count`; one more product; the lists of the popular. */
+/* For load: room for numbers up to `count`; the lists of the popular. */
 void product_reserve(struct store *store, struct market *market, uint32_t count);
-uint32_t product_add(struct store *store, struct market *market, struct view id);
 void product_rebuild_tops(struct market *market);
 /* What the product holds, not its number. */
 void product_free(struct store *store, struct market *market, uint32_t number);

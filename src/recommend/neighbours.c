@@ -50,7 +50,39 @@ static void grow(struct neighbours *row, struct blocks *blocks)
         blocks_give(blocks, old.entries, neighbours_bytes(old.bucket_count));
 }
 
-/* ---- counting ---- */
+/* ---- a bucket ---- */
+
+/* All eight entries at once, by the vector extension that GCC and Clang share: a loop would
+ * leave at another place each time, which costs more than to look at them all. */
+typedef uint32_t four __attribute__((vector_size(16)));
+
+_Static_assert(NEIGHBOUR_BUCKET == 8, "two of four");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "see split_bucket");
+
+/* The lower halves of the entries, number and missed, and the upper ones, the counts. */
+static inline void split_bucket(const uint64_t *bucket, four low[2], four high[2])
+{
+    for (int i = 0; i < 2; i++) {
+        four first, second;
+        memcpy(&first, bucket + 4 * i, sizeof first);
+        memcpy(&second, bucket + 4 * i + 2, sizeof second);
+        low[i] = __builtin_shufflevector(first, second, 0, 2, 4, 6);
+        high[i] = __builtin_shufflevector(first, second, 1, 3, 5, 7);
+    }
+}
+
+/* Where `number` stands, from 1; 0: nowhere. */
+static inline uint32_t find_in(const uint64_t *bucket, uint32_t number)
+{
+    static const four places[2] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+    four low[2], high[2], found = {0};
+
+    split_bucket(bucket, low, high);
+    for (int i = 0; i < 2; i++)
+        found |= (four)((low[i] & NEIGHBOUR_NUMBER_MAX) == number) & places[i];
+    found |= __builtin_shufflevector(found, found, 2, 3, 0, 1);
+    return found[0] | found[1];
+}
 
 static uint32_t weight_of(uint64_t entry)
 {
@@ -60,13 +92,21 @@ static uint32_t weight_of(uint64_t entry)
 /* The first of the lightest. */
 static uint64_t *lightest_of(uint64_t *bucket)
 {
-    uint64_t *lightest = bucket;
+    static const four places[2] = {{0, 1, 2, 3}, {4, 5, 6, 7}};
+    four low[2], high[2], keys[2];
 
-    for (uint32_t i = 1; i < NEIGHBOUR_BUCKET; i++)
-        if (weight_of(bucket[i]) < weight_of(*lightest))
-            lightest = &bucket[i];
-    return lightest;
+    split_bucket(bucket, low, high);
+    for (int i = 0; i < 2; i++)
+        keys[i] = ((low[i] >> 20) + (high[i] & 0xFFFF) + (high[i] >> 16)) << 3 | places[i];
+    four is_first = (four)(keys[0] < keys[1]);
+    four least = (keys[0] & is_first) | (keys[1] & ~is_first);
+    uint32_t key = least[0];
+    for (int i = 1; i < 4; i++)
+        key = least[i] < key ? least[i] : key;
+    return &bucket[key & (NEIGHBOUR_BUCKET - 1)];
 }
+
+/* ---- counting ---- */
 
 static void replace_lightest(uint64_t *bucket, uint32_t number, uint64_t what)
 {
@@ -90,18 +130,19 @@ static uint64_t count_one(uint64_t entry, uint64_t what)
 /* False: its bucket is full. */
 static bool count_in(struct neighbours *row, uint64_t *bucket, uint32_t number, uint64_t what)
 {
-    for (uint32_t i = 0; i < NEIGHBOUR_BUCKET; i++) {
-        if (neighbour_number(bucket[i]) == number) {
-            bucket[i] = count_one(bucket[i], what);
-            return true;
-        }
-        if (bucket[i] == 0) {
-            bucket[i] = number | what;
-            row->count++;
-            return true;
-        }
+    uint32_t place = find_in(bucket, number);
+
+    if (place != 0) {
+        bucket[place - 1] = count_one(bucket[place - 1], what);
+        return true;
     }
-    return false;
+    if (bucket[NEIGHBOUR_BUCKET - 1] != 0)
+        return false;
+    while (bucket[place] != 0)
+        place++;
+    bucket[place] = number | what;
+    row->count++;
+    return true;
 }
 
 void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t bucket_max,
@@ -137,10 +178,8 @@ uint64_t neighbours_find(const struct neighbours *row, uint32_t number)
     if (row->bucket_count == 0)
         return 0;
     const uint64_t *bucket = bucket_of(row, number);
-    for (uint32_t i = 0; i < NEIGHBOUR_BUCKET; i++)
-        if (neighbour_number(bucket[i]) == number)
-            return bucket[i];
-    return 0;
+    uint32_t place = find_in(bucket, number);
+    return place != 0 ? bucket[place - 1] : 0;
 }
 
 /* ---- numbers, loading ---- */

@@ -104,6 +104,16 @@ void product_make_room(struct store *store, struct market *market, uint32_t coun
     }
 }
 
+void product_see(struct market *market, uint32_t number, int64_t time_ms)
+{
+    struct product *product = &market->products[number];
+
+    if (time_ms < product->first_ms)
+        product->first_ms = time_ms;
+    if (time_ms > product->last_ms)
+        product->last_ms = time_ms;
+}
+
 uint32_t product_find_or_add(struct store *store, struct market *market, struct view id,
                              int64_t time_ms)
 {
@@ -111,11 +121,7 @@ uint32_t product_find_or_add(struct store *store, struct market *market, struct 
 
     if (number == 0)
         number = product_add(store, market, id);
-    struct product *product = &market->products[number];
-    if (time_ms < product->first_ms)
-        product->first_ms = time_ms;
-    if (time_ms > product->last_ms)
-        product->last_ms = time_ms;
+    product_see(market, number, time_ms);
     return number;
 }
 

@@ -53,24 +53,23 @@ static void *heap_take(size_t bytes)
     return run;
 }
 
-/* The rest of the old segment is cut into runs for later, so nothing is lost. */
-static void retire_rest(struct blocks *blocks)
+/* Cuts runs for later off the unused rest until it is a multiple of `bytes`, a power of two,
+ * so nothing is lost. A segment ends at an address that is one, so the rest begins at one. */
+static void cut_rest(struct blocks *blocks, size_t bytes)
 {
-    while (blocks->left >= BLOCKS_LEAST_BYTES) {
-        uint32_t size_class = class_of(blocks->left);
-        if (((size_t)BLOCKS_LEAST_BYTES << size_class) > blocks->left)
-            size_class--;
-        size_t bytes = (size_t)BLOCKS_LEAST_BYTES << size_class;
+    while ((blocks->left & (bytes - 1)) != 0) {
+        size_t cut = blocks->left & -blocks->left;
+        uint32_t size_class = class_of(cut);
         memcpy(blocks->at, &blocks->free_first[size_class], sizeof(void *));
         blocks->free_first[size_class] = blocks->at;
-        blocks->at += bytes;
-        blocks->left -= bytes;
+        blocks->at += cut;
+        blocks->left -= cut;
     }
 }
 
 static void add_segment(struct blocks *blocks)
 {
-    retire_rest(blocks);
+    cut_rest(blocks, SEGMENT_BYTES);
     blocks->at = pages_take(blocks->pages, SEGMENT_BYTES);
     blocks->left = SEGMENT_BYTES;
 }
@@ -89,6 +88,7 @@ void *blocks_take(struct blocks *blocks, size_t bytes)
         memcpy(&blocks->free_first[size_class], run, sizeof(void *));
         return run;
     }
+    cut_rest(blocks, rounded < CACHE_LINE_BYTES ? rounded : CACHE_LINE_BYTES);
     if (blocks->left < rounded)
         add_segment(blocks);
     run = blocks->at;

@@ -33,7 +33,7 @@ void blocks_open_in(struct blocks *blocks, struct pages *pages);
 void blocks_close(struct blocks *blocks);
 /* What a request for `bytes` (> 0) really takes. */
 size_t blocks_round(size_t bytes);
-/* Not zeroed; aligned to 16. */
+/* Not zeroed; aligned to its size, but for those over a cache line, which are to that. */
 void *blocks_take(struct blocks *blocks, size_t bytes);
 /* `bytes`: as it was asked for. NULL is allowed. */
 void blocks_give(struct blocks *blocks, void *run, size_t bytes);

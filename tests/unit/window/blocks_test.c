@@ -39,6 +39,22 @@ static void bytes_in_use_are_counted(void **state)
     blocks_close(&blocks);
 }
 
+/* Rows that are looked up by cache lines must not straddle them, whatever came before. */
+static void runs_lie_on_their_size(void **state)
+{
+    struct blocks blocks;
+
+    (void)state;
+    blocks_open(&blocks);
+    for (uint64_t turn = 0; turn < 5000; turn++) {
+        size_t bytes = 1 + hash_mix(6, turn) % 9000;
+        size_t rounded = blocks_round(bytes);
+        uintptr_t at = (uintptr_t)blocks_take(&blocks, bytes);
+        assert_int_equal(at % (rounded < 64 ? rounded : 64), 0);
+    }
+    blocks_close(&blocks);
+}
+
 enum { RUNS = 512, TURNS = 40000 };
 
 static void runs_keep_what_is_written(void **state)
@@ -76,6 +92,7 @@ int main(void)
         cmocka_unit_test(sizes_double),
         cmocka_unit_test(bytes_in_use_are_counted),
         cmocka_unit_test(runs_keep_what_is_written),
+        cmocka_unit_test(runs_lie_on_their_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
