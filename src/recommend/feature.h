@@ -5,7 +5,12 @@
  *
  * Products that the customer has bought before (owned) and those it never bought (fresh)
  * are judged by different features. A new feature is a row: a name, and a number of about
- * the size of 1 from the facts `k`. The order of rows is part of saved state.
+ * the size of 1 from the facts `k`, and the linear weight that every tenant starts with; a
+ * fresh feature has one for each sort of network (model_weir.c). The order of rows is part of
+ * saved state.
+ *
+ * The weights to start with lie half way between the closed formula and what the orders of
+ * grocers taught; how they do for shops of another kind stands in README.md.
  */
 #include <math.h>
 
@@ -42,71 +47,71 @@ struct facts {
 };
 
 #define OWNED_FEATURES(ROW)                                                                        \
-    ROW(ONE, 1.0f)                                                                                 \
-    ROW(FONDNESS, k->fondness)                                                                     \
-    ROW(FONDNESS_ROOT, sqrtf(k->fondness))                                                         \
-    ROW(TIMES, quick_log(k->count))                                                                \
-    ROW(SHARE, k->count / k->orders)                                                               \
-    ROW(DAYS, quick_log(1.0f + k->days) / 5.0f)                                                    \
-    ROW(BASKETS, 1.0f / k->baskets)                                                                \
-    ROW(POPULAR_3, k->log_3)                                                                       \
-    ROW(POPULAR_14, k->log_14)                                                                     \
-    ROW(POPULAR_60, k->log_60)                                                                     \
-    ROW(POPULAR_PART, k->part_14)                                                                  \
-    ROW(NEXT, k->next)                                                                             \
-    ROW(TOGETHER, k->together)                                                                     \
-    ROW(NEXT_LOG, k->log_next)                                                                     \
-    ROW(TOGETHER_LOG, k->log_together)                                                             \
-    ROW(LAST_LOG, k->log_last)                                                                     \
-    ROW(LAST, k->last)                                                                             \
-    ROW(BEGINNER, 1.0f / (1.0f + k->orders))                                                       \
-    ROW(FORMULA_LOG, k->log_formula)                                                               \
-    ROW(REPEAT, k->log_repeat)                                                                     \
-    ROW(DUE, k->count > 1.0f ? quick_log((1.0f + k->days) / (1.0f + k->gap)) / 3.0f : 0.0f)        \
-    ROW(SILENCE, k->log_silence)                                                                   \
-    ROW(QUANTITY, quick_log(1.0f + k->quantity) / 5.0f)                                            \
-    ROW(LOYALTY, k->log_loyalty)                                                                   \
-    ROW(BASKET, k->log_basket)                                                                     \
-    ROW(AGE, k->age)                                                                               \
-    ROW(IN_LAST_ORDER, k->days < k->silence + .01f ? 1.0f : 0.0f)                                  \
-    ROW(RECENT, quick_exp(-k->days / 30.0f))                                                       \
-    ROW(FORMULA, k->formula)                                                                       \
-    ROW(FONDNESS_LOG, quick_log(k->fondness + .003f) / 3.0f)                                       \
-    ROW(AGAIN, k->count > 1.0f ? 1.0f : 0.0f)                                                      \
-    ROW(QUANTITY_EACH, quick_log(1.0f + k->quantity / k->count) / 5.0f)                            \
-    ROW(SILENCE_HOURS, k->log_hours)                                                               \
-    ROW(HOURS_IN_LAST_ORDER, k->days < k->silence + .01f ? k->log_hours : 0.0f)                    \
-    ROW(POPULAR_PART_3, k->part_3)                                                                 \
-    ROW(ORDERS, k->log_orders)
+    ROW(ONE, 1.0f, .62f)                                                                           \
+    ROW(FONDNESS, k->fondness, .69f)                                                               \
+    ROW(FONDNESS_ROOT, sqrtf(k->fondness), .16f)                                                   \
+    ROW(TIMES, quick_log(k->count), .35f)                                                          \
+    ROW(SHARE, k->count / k->orders, -.52f)                                                        \
+    ROW(DAYS, quick_log(1.0f + k->days) / 5.0f, .19f)                                              \
+    ROW(BASKETS, 1.0f / k->baskets, -.17f)                                                         \
+    ROW(POPULAR_3, k->log_3, .21f)                                                                 \
+    ROW(POPULAR_14, k->log_14, .14f)                                                               \
+    ROW(POPULAR_60, k->log_60, -.06f)                                                              \
+    ROW(POPULAR_PART, k->part_14, -.15f)                                                           \
+    ROW(NEXT, k->next, .11f)                                                                       \
+    ROW(TOGETHER, k->together, -.32f)                                                              \
+    ROW(NEXT_LOG, k->log_next, -.02f)                                                              \
+    ROW(TOGETHER_LOG, k->log_together, -.34f)                                                      \
+    ROW(LAST_LOG, k->log_last, -.05f)                                                              \
+    ROW(LAST, k->last, .10f)                                                                       \
+    ROW(BEGINNER, 1.0f / (1.0f + k->orders), -.34f)                                                \
+    ROW(FORMULA_LOG, k->log_formula, 2.44f)                                                        \
+    ROW(REPEAT, k->log_repeat, .44f)                                                               \
+    ROW(DUE, k->count > 1.0f ? quick_log((1.0f + k->days) / (1.0f + k->gap)) / 3.0f : 0.0f, .18f)  \
+    ROW(SILENCE, k->log_silence, .09f)                                                             \
+    ROW(QUANTITY, quick_log(1.0f + k->quantity) / 5.0f, -.04f)                                     \
+    ROW(LOYALTY, k->log_loyalty, .20f)                                                             \
+    ROW(BASKET, k->log_basket, -.63f)                                                              \
+    ROW(AGE, k->age, .33f)                                                                         \
+    ROW(IN_LAST_ORDER, k->days < k->silence + .01f ? 1.0f : 0.0f, -.06f)                           \
+    ROW(RECENT, quick_exp(-k->days / 30.0f), .18f)                                                 \
+    ROW(FORMULA, k->formula, -.20f)                                                                \
+    ROW(FONDNESS_LOG, quick_log(k->fondness + .003f) / 3.0f, -.01f)                                \
+    ROW(AGAIN, k->count > 1.0f ? 1.0f : 0.0f, .06f)                                                \
+    ROW(QUANTITY_EACH, quick_log(1.0f + k->quantity / k->count) / 5.0f, .19f)                      \
+    ROW(SILENCE_HOURS, k->log_hours, .08f)                                                         \
+    ROW(HOURS_IN_LAST_ORDER, k->days < k->silence + .01f ? k->log_hours : 0.0f, 0)                 \
+    ROW(POPULAR_PART_3, k->part_3, .10f)                                                           \
+    ROW(ORDERS, k->log_orders, -.38f)
 
 #define FRESH_FEATURES(ROW)                                                                        \
-    ROW(POPULAR_3, k->log_3)                                                                       \
-    ROW(POPULAR_14, k->log_14)                                                                     \
-    ROW(POPULAR_60, k->log_60)                                                                     \
-    ROW(POPULAR_PART_3, k->part_3)                                                                 \
-    ROW(POPULAR_PART, k->part_14)                                                                  \
-    ROW(NEXT, k->next)                                                                             \
-    ROW(TOGETHER, k->together)                                                                     \
-    ROW(LAST, k->last)                                                                             \
-    ROW(NEXT_LOG, k->log_next)                                                                     \
-    ROW(TOGETHER_LOG, k->log_together)                                                             \
-    ROW(LAST_LOG, k->log_last)                                                                     \
-    ROW(AGE, k->age)                                                                               \
-    ROW(ORDERS, k->log_orders)                                                                     \
-    ROW(REPEAT, k->log_repeat)                                                                     \
-    ROW(FORMULA, k->formula)                                                                       \
-    ROW(POPULAR_AND_TOGETHER, 3.0f * k->log_3 * k->log_together)                                   \
-    ROW(POPULAR_AND_NEXT, 3.0f * k->log_14 * k->log_next)                                          \
-    ROW(NEXT_AND_TOGETHER, k->log_next * k->log_together)                                          \
-    ROW(FORMULA_LOG, k->log_formula)                                                               \
-    ROW(LOOKED_AT, sqrtf(k->fondness))                                                             \
-    ROW(SILENCE, k->log_silence)                                                                   \
-    ROW(SILENCE_HOURS, k->log_hours)                                                               \
-    ROW(LOYALTY, k->log_loyalty)                                                                   \
-    ROW(BASKET, k->log_basket)
+    ROW(POPULAR_3, k->log_3, .50f, .40f)                                                           \
+    ROW(POPULAR_14, k->log_14, .47f, .55f)                                                         \
+    ROW(POPULAR_60, k->log_60, .23f, .17f)                                                         \
+    ROW(POPULAR_PART_3, k->part_3, .31f, .43f)                                                     \
+    ROW(POPULAR_PART, k->part_14, -.22f, -.33f)                                                    \
+    ROW(NEXT, k->next, -.25f, -.05f)                                                               \
+    ROW(TOGETHER, k->together, -.04f, .18f)                                                        \
+    ROW(LAST, k->last, .16f, .13f)                                                                 \
+    ROW(NEXT_LOG, k->log_next, -.13f, -.03f)                                                       \
+    ROW(TOGETHER_LOG, k->log_together, -.37f, -.17f)                                               \
+    ROW(LAST_LOG, k->log_last, -.04f, -.03f)                                                       \
+    ROW(AGE, k->age, -.22f, -.29f)                                                                 \
+    ROW(ORDERS, k->log_orders, -.08f, -.42f)                                                       \
+    ROW(REPEAT, k->log_repeat, -.39f, -.54f)                                                       \
+    ROW(FORMULA, k->formula, -.36f, -.09f)                                                         \
+    ROW(POPULAR_AND_TOGETHER, 3.0f * k->log_3 * k->log_together, -.10f, -.13f)                     \
+    ROW(POPULAR_AND_NEXT, 3.0f * k->log_14 * k->log_next, .17f, .10f)                              \
+    ROW(NEXT_AND_TOGETHER, k->log_next * k->log_together, .04f, .19f)                              \
+    ROW(FORMULA_LOG, k->log_formula, 2.81f, 2.49f)                                                 \
+    ROW(LOOKED_AT, sqrtf(k->fondness), 0, 0)                                                       \
+    ROW(SILENCE, k->log_silence, -.07f, -.28f)                                                     \
+    ROW(SILENCE_HOURS, k->log_hours, -.11f, -.32f)                                                 \
+    ROW(LOYALTY, k->log_loyalty, -.04f, .38f)                                                      \
+    ROW(BASKET, k->log_basket, .72f, -.25f)
 
-#define FEATURE_NUMBER_OWNED(name, value) OWNED_##name,
-#define FEATURE_NUMBER_FRESH(name, value) FRESH_##name,
+#define FEATURE_NUMBER_OWNED(name, value, start) OWNED_##name,
+#define FEATURE_NUMBER_FRESH(name, value, start, fresh_start) FRESH_##name,
 
 /* Both counts are multiples of four: features are handled four at a time. */
 enum owned_feature { OWNED_FEATURES(FEATURE_NUMBER_OWNED) OWNED_COUNT };

@@ -95,10 +95,10 @@ static void teach_model(struct recommend *recommend, struct market *market,
     }
     if (customer == NULL || customer->orders == 0)
         return;
+    if (kind->is_due != NULL && !kind->is_due(market->model, market))
+        return;
     ranking_begin(ranking, &recommend->store, market, customer, time_ms, NULL, 0);
-    for (uint32_t i = 0; i < basket->count; i++)
-        ranking->marks[basket->products[i]] |= MARK_TRUTH;
-    model_prepare(kind, market->model, ranking);
+    model_prepare_lesson(kind, ranking, &lesson);
     kind->learn(market->model, &recommend->store, &lesson, ranking);
     ranking_end(ranking);
 }

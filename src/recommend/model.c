@@ -35,17 +35,37 @@ void market_select_kind(struct store *store, struct market *market, const struct
     market->model = kind != NULL && kind->open != NULL ? kind->open(store, market) : NULL;
 }
 
-void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking)
+static void choose(const struct model_kind *kind, const void *model, struct ranking *ranking)
 {
     if (kind->needs_neighbours || ranking->context_count > 0)
         ranking_add_neighbours(ranking);
     if (kind->suggest != NULL)
         kind->suggest(model, ranking);
     ranking_choose(ranking);
+}
+
+static void describe(const struct model_kind *kind, struct ranking *ranking)
+{
     if (kind->needs_facts)
         ranking_add_facts(ranking);
     if (kind->needs_features)
         ranking_add_features(ranking);
+}
+
+void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking)
+{
+    choose(kind, model, ranking);
+    describe(kind, ranking);
+}
+
+void model_prepare_lesson(const struct model_kind *kind, struct ranking *ranking,
+                          const struct lesson *lesson)
+{
+    choose(kind, lesson->market->model, ranking);
+    for (uint32_t i = 0; i < lesson->product_count; i++)
+        ranking->marks[lesson->products[i]] |= MARK_TRUTH;
+    ranking_thin(ranking, lesson->market->totals.orders);
+    describe(kind, ranking);
 }
 
 void model_score_extra(const void *model, struct ranking *ranking, bool is_fresh_only)

@@ -32,7 +32,7 @@ struct model_kind {
     bool needs_neighbours;  /* the first three signals */
     bool needs_facts;
     bool needs_features;
-    bool learns_by_ranking; /* learn is given the ranking for the order's customer */
+    bool learns_by_ranking; /* learn is given a ranking for the order's customer */
 
     /* NULL when there is no state. */
     void *(*open)(struct store *store, struct market *market);
@@ -41,8 +41,11 @@ struct model_kind {
     void (*suggest)(const void *model, struct ranking *ranking);
     /* Fills ranking->scores; for `is_fresh_only` those of owned candidates do not matter. */
     void (*score)(const void *model, struct ranking *ranking, bool is_fresh_only);
+    /* With learns_by_ranking: is the order in hand to be learnt? NULL: each one is. */
+    bool (*is_due)(const void *model, const struct market *market);
     /* Before the market learns the order. With learns_by_ranking: only orders of customers
-     * with earlier orders; the order's products carry MARK_TRUTH. Else `ranking` is NULL. */
+     * with earlier orders, that are due; the order's products carry MARK_TRUTH, and of the
+     * other candidates one of LESSON_THINNING is there. Else `ranking` is NULL. */
     void (*learn)(void *model, struct store *store, const struct lesson *lesson,
                   struct ranking *ranking);
     void (*forget)(void *model, struct store *store, const struct customer *customer);
@@ -72,6 +75,9 @@ const struct model_kind *model_find(struct view name);
 
 /* Between ranking_begin and ranking_end: candidates with all that the kind needs. */
 void model_prepare(const struct model_kind *kind, const void *model, struct ranking *ranking);
+/* The same for a lesson: all of the order's products among them, and some of the others. */
+void model_prepare_lesson(const struct model_kind *kind, struct ranking *ranking,
+                          const struct lesson *lesson);
 
 /* A `score` for models that say all they know in SIGNAL_EXTRA: what is popular stands first
  * among equals. */

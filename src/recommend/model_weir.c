@@ -5,10 +5,9 @@
  *   features x -----|                                          + --> score
  *                   '-- hidden: v . leaky(A x), 16 units -----'
  *
- * A tenant has networks of two sorts: `full` ones rank everything, with weights of their own
- * for products that the customer owns and for fresh ones; `fresh` ones rank fresh products
- * only, for lists that leave out what was bought. Of each sort there are two voices that
- * start differently and learn from different draws; a score is their mean.
+ * A tenant has two networks: the `full` one ranks everything, with weights of their own for
+ * products that the customer owns and for fresh ones; the `fresh` one ranks fresh products
+ * only, for lists that leave out what was bought.
  *
  * Before an order is learnt its products are looked up among the candidates, and the
  * networks move towards a softmax that gives them the whole of the probability (Cao et
@@ -17,9 +16,19 @@
  * the fourth counts for all four. Lists are made with a running average of the weights,
  * which is calmer than the weights themselves (Polyak and Juditsky, 1992).
  *
- * The linear part starts at the closed formula, so the first list is about as good as that
- * one; the hidden weights start small, different from each other and the same for all
- * tenants. A tenant takes memory for all this with its first lesson only.
+ * A lesson costs as much as a list, so only one order in LESSON_SHARE teaches; it must teach
+ * the more. Features go together (popularity at three half-lives, counts and their
+ * logarithms), and a step along each of them by itself is a step too far along what they have
+ * in common. So the linear part steps along directions that vary independently: with C how
+ * the features vary among what could be chosen, and C = L L', the gradient g becomes
+ * L^-1 g, AdaGrad makes of it a step z, and the weights move by L'^-1 z. C is the curvature
+ * of the softmax, so this is a natural gradient (Amari, "Natural Gradient Works Efficiently
+ * in Learning", 1998). AdaGrad's first steps are as long as its rate allows, whatever the
+ * gradient, unless its sums start above zero: there they start at about what one lesson adds.
+ *
+ * The linear part starts where other shops have led to (feature.h); the hidden weights start
+ * small, different from each other and the same for all tenants. A tenant takes memory for
+ * all this with its first lesson only; before, its lists are made by the closed formula.
  *
  * All arithmetic is in single precision and in a fixed order: the same binary learns the
  * same weights.
@@ -32,18 +41,21 @@
 #include "recommend/model.h"
 
 enum {
-    VOICE_COUNT = 2,
     UNIT_COUNT = 16,
     UNIT_QUADS = UNIT_COUNT / 4,
-    THINNING = 4,
     PUPILS_MAX = 1024, /* candidates that a lesson looks at */
+    LESSON_SHARE = 8,  /* one order of so many teaches; a power of two */
+    JOINT_COUNT = OWNED_COUNT + FRESH_COUNT,
+    FACTOR_LESSONS = 8,    /* of the first ones each renews the factors, then one of so many */
+    SPREAD_LESSONS = 2048, /* after which old ones fade */
 };
 
 static const float leak = .1f;
-static const float linear_rate = .05f;
+static const float linear_rate = .01f;
+static const float linear_trust = 1.0f; /* what is known at the start, in lessons or so */
 static const float hidden_rate = .1f;
 static const float average_rate = .02f;
-static const float formula_start = 3.0f;
+static const float spread_least = .01f;
 
 /* Feature by feature, the weights to all units lie together. */
 struct owned_weights {
@@ -72,14 +84,33 @@ struct network {
     quad *out;
 };
 
-struct voice {
+/* C and L of the top, in rows of as many floats as there are features; above the diagonal
+ * the factor is zero. */
+struct full_spread {
+    quad moments[JOINT_COUNT * JOINT_COUNT / 4], factor[JOINT_COUNT * JOINT_COUNT / 4];
+    uint64_t lessons, unused; /* a whole quad: padding would be saved */
+};
+struct fresh_spread {
+    quad moments[FRESH_COUNT * FRESH_COUNT / 4], factor[FRESH_COUNT * FRESH_COUNT / 4];
+    uint64_t lessons, unused; /* a whole quad: padding would be saved */
+};
+
+/* A spread of either sort; `count` features, the owned ones first. */
+struct spread {
+    quad *moments, *factor;
+    uint64_t *lessons;
+    uint32_t count;
+};
+
+struct knowledge {
     struct full_network average, weights, history; /* history: sums of squared gradients */
     struct fresh_network fresh_average, fresh_weights, fresh_history;
+    struct full_spread spread;
+    struct fresh_spread fresh_spread;
 };
 
 struct weir {
-    struct voice *voices; /* VOICE_COUNT of them; NULL before the first lesson */
-    uint64_t lessons;
+    struct knowledge *knowledge; /* NULL before the first lesson */
 };
 
 static struct network of_full(struct full_network *network)
@@ -90,6 +121,16 @@ static struct network of_full(struct full_network *network)
 static struct network of_fresh(struct fresh_network *network)
 {
     return (struct network){NULL, &network->fresh, network->out};
+}
+
+static struct spread of_full_spread(struct full_spread *spread)
+{
+    return (struct spread){spread->moments, spread->factor, &spread->lessons, JOINT_COUNT};
+}
+
+static struct spread of_fresh_spread(struct fresh_spread *spread)
+{
+    return (struct spread){spread->moments, spread->factor, &spread->lessons, FRESH_COUNT};
 }
 
 /* ---- start ---- */
@@ -111,36 +152,45 @@ static void start_hidden(quad *hidden, uint32_t feature_count, uint32_t seed)
             weights[feature * UNIT_COUNT + unit] = .2f * number_for(unit, seed + feature);
 }
 
+#define START_OWNED(name, value, start) start,
+#define START_FRESH(name, value, start, fresh_start) start,
+#define START_FRESH_ONLY(name, value, start, fresh_start) fresh_start,
+
+static const float owned_start[OWNED_COUNT] = {OWNED_FEATURES(START_OWNED)};
+static const float fresh_start[FRESH_COUNT] = {FRESH_FEATURES(START_FRESH)};
+static const float fresh_only_start[FRESH_COUNT] = {FRESH_FEATURES(START_FRESH_ONLY)};
+
 static void start_network(struct network network, uint32_t seed)
 {
+    const float *linear = network.owned != NULL ? fresh_start : fresh_only_start;
+
     if (network.owned != NULL) {
         start_hidden(&network.owned->hidden[0][0], OWNED_COUNT, seed + 100);
-        ((float *)network.owned->linear)[OWNED_FORMULA_LOG] = formula_start;
+        memcpy(network.owned->linear, owned_start, sizeof owned_start);
     }
     start_hidden(&network.fresh->hidden[0][0], FRESH_COUNT, seed + 200);
-    ((float *)network.fresh->linear)[FRESH_FORMULA_LOG] = formula_start;
+    memcpy(network.fresh->linear, linear, sizeof fresh_start);
     for (uint32_t unit = 0; unit < UNIT_COUNT; unit++)
         ((float *)network.out)[unit] = .1f * number_for(unit, seed);
 }
 
-static void start_voices(struct weir *weir, struct store *store, struct market *market)
+static void start(struct weir *weir, struct store *store, struct market *market)
 {
-    weir->voices = market_take(store, market, VOICE_COUNT * sizeof *weir->voices);
-    memset(weir->voices, 0, VOICE_COUNT * sizeof *weir->voices);
-    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
-        struct voice *voice = &weir->voices[i];
-        start_network(of_full(&voice->weights), 1000 + 10000 * i);
-        start_network(of_fresh(&voice->fresh_weights), 2000 + 10000 * i);
-        voice->average = voice->weights;
-        voice->fresh_average = voice->fresh_weights;
-    }
+    struct knowledge *knowledge = market_take(store, market, sizeof *knowledge);
+
+    memset(knowledge, 0, sizeof *knowledge);
+    start_network(of_full(&knowledge->weights), 1000);
+    start_network(of_fresh(&knowledge->fresh_weights), 2000);
+    knowledge->average = knowledge->weights;
+    knowledge->fresh_average = knowledge->fresh_weights;
+    weir->knowledge = knowledge;
 }
 
 static void *open_model(struct store *store, struct market *market)
 {
     struct weir *weir = market_take(store, market, sizeof *weir);
 
-    *weir = (struct weir){.voices = NULL};
+    *weir = (struct weir){.knowledge = NULL};
     return weir;
 }
 
@@ -148,7 +198,7 @@ static void close_model(void *model, struct store *store, struct market *market)
 {
     struct weir *weir = model;
 
-    market_give(store, market, weir->voices, VOICE_COUNT * sizeof *weir->voices);
+    market_give(store, market, weir->knowledge, sizeof *weir->knowledge);
     market_give(store, market, weir, sizeof *weir);
 }
 
@@ -211,33 +261,22 @@ static void turn_into_chances(float *scores, uint32_t first, uint32_t count)
         scores[i] /= sum;
 }
 
-static void add_scores(struct network network, struct ranking *ranking, uint32_t first)
-{
-    quad units[UNIT_QUADS];
-
-    for (uint32_t i = first; i < ranking->owned_count; i++)
-        ranking->scores[i] += run_owned(network, ranking_features(ranking, i), units);
-    for (uint32_t i = ranking->owned_count; i < ranking->count; i++)
-        ranking->scores[i] += run_fresh(network, ranking_features(ranking, i), units);
-}
-
 static void score(const void *model, struct ranking *ranking, bool is_fresh_only)
 {
     const struct weir *weir = model;
     uint32_t first = is_fresh_only ? ranking->owned_count : 0;
+    quad units[UNIT_QUADS];
 
-    if (weir->voices == NULL) {
+    if (weir->knowledge == NULL) {
         model_formula.score(NULL, ranking, is_fresh_only);
         return;
     }
-    memset(ranking->scores, 0, ranking->count * sizeof *ranking->scores);
-    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
-        struct voice *voice = &weir->voices[i];
-        add_scores(is_fresh_only ? of_fresh(&voice->fresh_average) : of_full(&voice->average),
-                   ranking, first);
-    }
-    for (uint32_t i = first; i < ranking->count; i++)
-        ranking->scores[i] /= VOICE_COUNT;
+    struct network network = is_fresh_only ? of_fresh(&weir->knowledge->fresh_average)
+                                           : of_full(&weir->knowledge->average);
+    for (uint32_t i = first; i < ranking->owned_count; i++)
+        ranking->scores[i] = run_owned(network, ranking_features(ranking, i), units);
+    for (uint32_t i = ranking->owned_count; i < ranking->count; i++)
+        ranking->scores[i] = run_fresh(network, ranking_features(ranking, i), units);
     turn_into_chances(ranking->scores, first, ranking->count);
 }
 
@@ -276,16 +315,110 @@ static void step(quad *values, quad *histories, const quad *gradients, uint32_t 
     }
 }
 
-static void step_network(struct network weights, struct network history, struct network gradient)
+/* ---- directions that vary independently ---- */
+
+/* The first `count` floats of two rows; beyond, one of them is zero up to a whole quad. */
+static float product_of(const quad *a, const quad *b, uint32_t count)
 {
-    if (weights.owned != NULL) {
-        step(weights.owned->linear, history.owned->linear, gradient.owned->linear, OWNED_COUNT / 4,
-             linear_rate, 1e-6f);
+    quad sum = {0};
+
+    for (uint32_t i = 0; i < (count + 3) / 4; i++)
+        sum += a[i] * b[i];
+    return quad_sum(sum);
+}
+
+/* Cholesky's, row by row. What is added to the diagonal keeps steps along directions in which
+ * nothing varies finite. */
+static void renew_factor(struct spread spread)
+{
+    uint32_t quads = spread.count / 4;
+
+    memset(spread.factor, 0, spread.count * quads * sizeof(quad));
+    for (uint32_t i = 0; i < spread.count; i++) {
+        const float *moments = (const float *)(spread.moments + (size_t)i * quads);
+        quad *row = spread.factor + (size_t)i * quads;
+        for (uint32_t j = 0; j < i; j++) {
+            const quad *other = spread.factor + (size_t)j * quads;
+            float rest = moments[j] - product_of(row, other, j);
+            ((float *)row)[j] = rest / ((const float *)other)[j];
+        }
+        float rest = moments[i] + spread_least - product_of(row, row, i);
+        ((float *)row)[i] = sqrtf(rest > spread_least * .01f ? rest : spread_least * .01f);
+    }
+}
+
+/* vector = L^-1 vector. */
+static void part_directions(struct spread spread, quad *vector)
+{
+    quad parts[JOINT_COUNT / 4] = {{0}};
+
+    for (uint32_t i = 0; i < spread.count; i++) {
+        const quad *row = spread.factor + (size_t)i * (spread.count / 4);
+        float rest = ((const float *)vector)[i] - product_of(row, parts, i);
+        ((float *)parts)[i] = rest / ((const float *)row)[i];
+    }
+    memcpy(vector, parts, spread.count * sizeof(float));
+}
+
+/* vector = L'^-1 vector. */
+static void join_directions(struct spread spread, quad *vector)
+{
+    float *at = (float *)vector;
+
+    for (uint32_t i = spread.count; i-- > 0;) {
+        const quad *row = spread.factor + (size_t)i * (spread.count / 4);
+        float value = at[i] / ((const float *)row)[i];
+        for (uint32_t k = 0; k < i / 4 + 1; k++)
+            vector[k] -= row[k] * quad_of(value);
+        at[i] = value;
+    }
+}
+
+/* The linear weights of a network lie in two places; a vector has the owned ones first. */
+static uint32_t owned_quads(struct network network)
+{
+    return network.owned != NULL ? OWNED_COUNT / 4 : 0;
+}
+
+static void gather_linear(struct network network, quad *vector)
+{
+    if (network.owned != NULL)
+        memcpy(vector, network.owned->linear, sizeof network.owned->linear);
+    memcpy(vector + owned_quads(network), network.fresh->linear, sizeof network.fresh->linear);
+}
+
+static void scatter_linear(const quad *vector, struct network network)
+{
+    if (network.owned != NULL)
+        memcpy(network.owned->linear, vector, sizeof network.owned->linear);
+    memcpy(network.fresh->linear, vector + owned_quads(network), sizeof network.fresh->linear);
+}
+
+static void step_linear(struct network weights, struct network history, struct network gradient,
+                        struct spread spread)
+{
+    quad moved[JOINT_COUNT / 4], squares[JOINT_COUNT / 4], slopes[JOINT_COUNT / 4];
+    quad way[JOINT_COUNT / 4] = {{0}};
+
+    gather_linear(weights, moved);
+    gather_linear(history, squares);
+    gather_linear(gradient, slopes);
+    part_directions(spread, slopes);
+    step(way, squares, slopes, spread.count / 4, linear_rate, linear_trust);
+    join_directions(spread, way);
+    for (uint32_t i = 0; i < spread.count / 4; i++)
+        moved[i] += way[i];
+    scatter_linear(moved, weights);
+    scatter_linear(squares, history);
+}
+
+static void step_network(struct network weights, struct network history, struct network gradient,
+                         struct spread spread)
+{
+    step_linear(weights, history, gradient, spread);
+    if (weights.owned != NULL)
         step(&weights.owned->hidden[0][0], &history.owned->hidden[0][0],
              &gradient.owned->hidden[0][0], OWNED_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
-    }
-    step(weights.fresh->linear, history.fresh->linear, gradient.fresh->linear, FRESH_COUNT / 4,
-         linear_rate, 1e-6f);
     step(&weights.fresh->hidden[0][0], &history.fresh->hidden[0][0], &gradient.fresh->hidden[0][0],
          FRESH_COUNT * UNIT_QUADS, hidden_rate, 1e-4f);
     step(weights.out, history.out, gradient.out, UNIT_QUADS, hidden_rate, 1e-4f);
@@ -310,17 +443,14 @@ struct pupil {
     quad units[UNIT_QUADS];
 };
 
-/* Those bought, and a quarter of the others, another one at each draw. */
-static uint32_t choose_pupils(const struct ranking *ranking, uint32_t first, uint64_t draw,
-                              struct pupil *pupils, uint32_t *bought)
+static uint32_t list_pupils(const struct ranking *ranking, uint32_t first, struct pupil *pupils,
+                            uint32_t *bought)
 {
     uint32_t count = 0;
 
     *bought = 0;
     for (uint32_t i = first; i < ranking->count && count < PUPILS_MAX; i++) {
         bool is_bought = (ranking->marks[ranking->candidates[i].product] & MARK_TRUTH) != 0;
-        if (!is_bought && (hash_mix(draw, i) & (THINNING - 1)) != 0)
-            continue;
         pupils[count].index = i;
         pupils[count++].is_bought = is_bought;
         *bought += is_bought;
@@ -343,23 +473,70 @@ static void examine(struct network network, const struct ranking *ranking, struc
     }
     for (uint32_t i = 0; i < count; i++) {
         pupils[i].score =
-            quick_exp(pupils[i].score - best) * (pupils[i].is_bought ? 1.0f : THINNING);
+            quick_exp(pupils[i].score - best) * (pupils[i].is_bought ? 1.0f : LESSON_THINNING);
         sum += pupils[i].score;
     }
     for (uint32_t i = 0; i < count; i++)
         pupils[i].score /= sum;
 }
 
-/* False: nothing that was bought is among the candidates from `first` on. */
-static bool find_gradient(struct network network, const struct ranking *ranking, uint32_t first,
-                          uint64_t draw, struct network gradient)
-{
-    struct pupil pupils[PUPILS_MAX];
-    uint32_t bought, count = choose_pupils(ranking, first, draw, pupils, &bought);
+/* The features of one pupil: how much of the vector comes before them, and how long they are. */
+struct part {
+    const float *x;
+    uint32_t at, quads; /* at: in quads too */
+};
 
-    if (bought == 0)
-        return false;
-    examine(network, ranking, pupils, count);
+static struct part part_of(const struct ranking *ranking, const struct pupil *pupil,
+                           struct spread spread)
+{
+    const float *x = ranking_features(ranking, pupil->index);
+
+    if (pupil->index < ranking->owned_count)
+        return (struct part){x, 0, OWNED_COUNT / 4};
+    return (struct part){x, (spread.count - FRESH_COUNT) / 4, FRESH_COUNT / 4};
+}
+
+/* How features vary from one lesson's pupils to the next, a pupil counting by its chance: half
+ * what the network gives it, half what it had. */
+static void measure(struct spread spread, const struct ranking *ranking, const struct pupil *pupils,
+                    uint32_t count, uint32_t bought)
+{
+    quad found[JOINT_COUNT * JOINT_COUNT / 4], mean[JOINT_COUNT / 4] = {{0}};
+    uint32_t quads = spread.count / 4;
+
+    memset(found, 0, (size_t)spread.count * quads * sizeof(quad));
+    for (uint32_t i = 0; i < count; i++) {
+        struct part part = part_of(ranking, &pupils[i], spread);
+        float chance = .5f * (pupils[i].score + (pupils[i].is_bought ? 1.0f / (float)bought : 0));
+        if (chance < 1e-4f)
+            continue;
+        for (uint32_t k = 0; k < part.quads; k++)
+            mean[part.at + k] += quad_load(part.x + 4 * k) * quad_of(chance);
+        for (uint32_t row = 0; row < part.quads * 4; row++) {
+            quad *to = found + (size_t)(part.at * 4 + row) * quads + part.at;
+            quad share = quad_of(chance * part.x[row]);
+            for (uint32_t k = 0; k <= row / 4; k++)
+                to[k] += quad_load(part.x + 4 * k) * share;
+        }
+    }
+    *spread.lessons += 1;
+    float news =
+        1.0f / (float)(*spread.lessons < SPREAD_LESSONS ? *spread.lessons : SPREAD_LESSONS);
+    for (uint32_t row = 0; row < spread.count; row++) {
+        quad *to = spread.moments + (size_t)row * quads;
+        const quad *from = found + (size_t)row * quads;
+        quad middle = quad_of(((const float *)mean)[row]);
+        for (uint32_t k = 0; k <= row / 4; k++)
+            to[k] += (from[k] - middle * mean[k] - to[k]) * quad_of(news);
+    }
+    if (*spread.lessons < FACTOR_LESSONS || *spread.lessons % FACTOR_LESSONS == 0)
+        renew_factor(spread);
+}
+
+static void find_gradient(struct network network, const struct ranking *ranking,
+                          const struct pupil *pupils, uint32_t count, uint32_t bought,
+                          struct network gradient)
+{
     for (uint32_t i = 0; i < count; i++) {
         const struct pupil *pupil = &pupils[i];
         const float *x = ranking_features(ranking, pupil->index);
@@ -375,31 +552,51 @@ static bool find_gradient(struct network network, const struct ranking *ranking,
             run_back(x, FRESH_COUNT, error, pupil->units, network.out, gradient.fresh->linear,
                      gradient.fresh->hidden);
     }
+}
+
+/* False: nothing that was bought is among the candidates. */
+static bool teach(struct network weights, struct network history, struct network gradient,
+                  struct spread spread, const struct ranking *ranking)
+{
+    struct pupil pupils[PUPILS_MAX];
+    uint32_t first = weights.owned != NULL ? 0 : ranking->owned_count;
+    uint32_t bought, count = list_pupils(ranking, first, pupils, &bought);
+
+    if (bought == 0)
+        return false;
+    examine(weights, ranking, pupils, count);
+    measure(spread, ranking, pupils, count, bought);
+    find_gradient(weights, ranking, pupils, count, bought, gradient);
+    step_network(weights, history, gradient, spread);
     return true;
 }
 
-static void learn_full(struct voice *voice, const struct ranking *ranking, uint64_t draw)
+static void learn_full(struct knowledge *knowledge, const struct ranking *ranking)
 {
     struct full_network gradient;
 
     memset(&gradient, 0, sizeof gradient);
-    if (!find_gradient(of_full(&voice->weights), ranking, 0, draw, of_full(&gradient)))
-        return;
-    step_network(of_full(&voice->weights), of_full(&voice->history), of_full(&gradient));
-    follow(&voice->average, &voice->weights, sizeof voice->average);
+    if (teach(of_full(&knowledge->weights), of_full(&knowledge->history), of_full(&gradient),
+              of_full_spread(&knowledge->spread), ranking))
+        follow(&knowledge->average, &knowledge->weights, sizeof knowledge->average);
 }
 
-static void learn_fresh(struct voice *voice, const struct ranking *ranking, uint64_t draw)
+static void learn_fresh(struct knowledge *knowledge, const struct ranking *ranking)
 {
     struct fresh_network gradient;
 
     memset(&gradient, 0, sizeof gradient);
-    if (!find_gradient(of_fresh(&voice->fresh_weights), ranking, ranking->owned_count, draw,
-                       of_fresh(&gradient)))
-        return;
-    step_network(of_fresh(&voice->fresh_weights), of_fresh(&voice->fresh_history),
-                 of_fresh(&gradient));
-    follow(&voice->fresh_average, &voice->fresh_weights, sizeof voice->fresh_average);
+    if (teach(of_fresh(&knowledge->fresh_weights), of_fresh(&knowledge->fresh_history),
+              of_fresh(&gradient), of_fresh_spread(&knowledge->fresh_spread), ranking))
+        follow(&knowledge->fresh_average, &knowledge->fresh_weights,
+               sizeof knowledge->fresh_average);
+}
+
+/* Orders are chosen as if by lot: every eighth could always be the same customer's. */
+static bool is_due(const void *model, const struct market *market)
+{
+    (void)model;
+    return (hash_mix(market->totals.orders, 32) & (LESSON_SHARE - 1)) == 0;
 }
 
 static void learn(void *model, struct store *store, const struct lesson *lesson,
@@ -407,14 +604,10 @@ static void learn(void *model, struct store *store, const struct lesson *lesson,
 {
     struct weir *weir = model;
 
-    if (weir->voices == NULL)
-        start_voices(weir, store, lesson->market);
-    for (uint32_t i = 0; i < VOICE_COUNT; i++) {
-        uint64_t draw = weir->lessons * VOICE_COUNT + i;
-        learn_full(&weir->voices[i], ranking, draw);
-        learn_fresh(&weir->voices[i], ranking, draw);
-    }
-    weir->lessons++;
+    if (weir->knowledge == NULL)
+        start(weir, store, lesson->market);
+    learn_full(weir->knowledge, ranking);
+    learn_fresh(weir->knowledge, ranking);
 }
 
 /* ---- saving ---- */
@@ -422,30 +615,28 @@ static void learn(void *model, struct store *store, const struct lesson *lesson,
 static void save(const void *model, struct byte_writer *out)
 {
     const struct weir *weir = model;
-    uint32_t bytes = weir->voices != NULL ? VOICE_COUNT * sizeof *weir->voices : 0;
+    uint32_t bytes = weir->knowledge != NULL ? sizeof *weir->knowledge : 0;
 
-    byte_put_u64(out, weir->lessons);
     byte_put_u32(out, bytes);
     if (bytes > 0)
-        byte_put(out, weir->voices, bytes);
+        byte_put(out, weir->knowledge, bytes);
 }
 
 /* Weights of other features than ours have other bytes: there is no way to read them. */
 static void load(void *model, struct store *store, struct market *market, struct byte_reader *in)
 {
     struct weir *weir = model;
-
-    weir->lessons = byte_take_u64(in);
     uint32_t bytes = byte_take_u32(in);
+
     if (bytes == 0)
         return;
-    const void *voices = bytes == VOICE_COUNT * sizeof *weir->voices ? byte_take(in, bytes) : NULL;
-    if (voices == NULL) {
+    const void *knowledge = bytes == sizeof *weir->knowledge ? byte_take(in, bytes) : NULL;
+    if (knowledge == NULL) {
         in->broken = true;
         return;
     }
-    start_voices(weir, store, market);
-    memcpy(weir->voices, voices, bytes);
+    start(weir, store, market);
+    memcpy(weir->knowledge, knowledge, bytes);
 }
 
 const struct model_kind model_weir = {
@@ -459,6 +650,7 @@ const struct model_kind model_weir = {
     .open = open_model,
     .close = close_model,
     .score = score,
+    .is_due = is_due,
     .learn = learn,
     .save = save,
     .load = load,

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 #define DAY_MS 86400000.0
 #define MINUTE_MS 60000
 
@@ -349,6 +351,22 @@ void ranking_choose(struct ranking *ranking)
     choose_by_merit(ranking);
 }
 
+void ranking_thin(struct ranking *ranking, uint64_t draw)
+{
+    uint32_t owned_count = ranking->owned_count, kept = 0;
+
+    for (uint32_t i = 0; i < ranking->count; i++) {
+        uint32_t product = ranking->candidates[i].product;
+        if ((ranking->marks[product] & MARK_TRUTH) == 0 &&
+            (hash_mix(draw, product) & (LESSON_THINNING - 1)) != 0) {
+            ranking->owned_count -= i < owned_count;
+            continue;
+        }
+        ranking->candidates[kept++] = ranking->candidates[i];
+    }
+    ranking->count = kept;
+}
+
 /* ---- facts ---- */
 
 static float log_third(float value)
@@ -461,8 +479,8 @@ void ranking_add_facts(struct ranking *ranking)
     }
 }
 
-#define FILL_OWNED(name, value) x[OWNED_##name] = (value);
-#define FILL_FRESH(name, value) x[FRESH_##name] = (value);
+#define FILL_OWNED(name, value, start) x[OWNED_##name] = (value);
+#define FILL_FRESH(name, value, start, fresh_start) x[FRESH_##name] = (value);
 
 static void fill_owned(const struct facts *k, float *x)
 {

@@ -32,6 +32,7 @@ enum {
     LAST_MAX = 64,           /* products of the last basket, the same */
     CONTEXT_MAX = 100,       /* products of a request's context, the same */
     SIGNAL_CANDIDATES = 150, /* by the sum of the signals */
+    LESSON_THINNING = 4,     /* of what was not bought, one of so many stays for a lesson */
 };
 
 struct source {
@@ -95,6 +96,9 @@ void ranking_begin(struct ranking *ranking, const struct store *store, struct ma
 void ranking_add_neighbours(struct ranking *ranking);
 /* Scales the signals, chooses the candidates. */
 void ranking_choose(struct ranking *ranking);
+/* For a lesson: of the candidates without MARK_TRUTH only one of LESSON_THINNING stays, another
+ * one at each draw. */
+void ranking_thin(struct ranking *ranking, uint64_t draw);
 void ranking_add_facts(struct ranking *ranking);
 /* From facts; the default model only. */
 void ranking_add_features(struct ranking *ranking);
