@@ -177,7 +177,8 @@ static void test_topics_are_made_once_and_looked_at(void **state)
     assert_non_null(strstr(reports[TOPIC_AUTH_EVENTS].problem, "has 5 partitions"));
     member_open(&member, &world, KAFKA_PROCESSOR, false, "one");
     static const enum topic topics[] = {TOPIC_ORDERS, TOPIC_AUTH_EVENTS};
-    const struct transport_listener listener = {&member, member_on_assigned, member_on_revoked};
+    const struct transport_listener listener = {
+        .context = &member, .on_assigned = member_on_assigned, .on_revoked = member_on_revoked};
     assert_int_equal(
         member.transport.door->subscribe(member.transport.context, topics, 2, &listener, &failure),
         STATUS_BROKEN);

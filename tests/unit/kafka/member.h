@@ -185,7 +185,8 @@ static inline void member_open(struct member *member, struct world *world, enum 
 static inline void member_subscribe(struct member *member)
 {
     static const enum topic topics[] = {TOPIC_ORDERS, TOPIC_AUTH_EVENTS};
-    const struct transport_listener listener = {member, member_on_assigned, member_on_revoked};
+    const struct transport_listener listener = {
+        .context = member, .on_assigned = member_on_assigned, .on_revoked = member_on_revoked};
     struct failure failure = {0};
 
     if (member->transport.door->subscribe(member->transport.context, topics, 2, &listener,
