@@ -30,6 +30,7 @@ struct transport_reader {
     rd_kafka_topic_t *handle;
     rd_kafka_queue_t *queue;
     struct loan loan;
+    rd_kafka_resp_err_t fault; /* to be faced before more is read */
     bool is_at_end;
     bool is_end_said; /* later polls wait before they say it again */
 };
@@ -161,49 +162,61 @@ static enum status face_reset(struct transport_reader *reader, struct failure *f
     return STATUS_OK;
 }
 
-static enum status face_error(struct transport_reader *reader, const rd_kafka_message_t *message,
-                              struct failure *failure)
+/* While it cannot be, it stays, and nothing is read beyond it. */
+static enum status face_fault(struct transport_reader *reader, struct failure *failure)
 {
     struct client *client = &reader->hall->client;
+    enum status status;
 
+    if (reader->fault == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    status = reader->fault == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
+                 ? face_reset(reader, failure)
+                 : client_fail(client, reader->fault, client->names[reader->topic], NULL, failure);
+    if (status == STATUS_OK)
+        reader->fault = RD_KAFKA_RESP_ERR_NO_ERROR;
+    return status;
+}
+
+static void note_error(struct transport_reader *reader, const rd_kafka_message_t *message)
+{
     switch (message->err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         reader->is_at_end = true;
-        return STATUS_OK;
+        break;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-        return face_reset(reader, failure);
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-        return client_fail(client, message->err, client->names[reader->topic],
-                           rd_kafka_message_errstr(message), failure);
+        reader->fault = message->err;
+        break;
     default:
-        log_warn(room, "%s[%d]: %s", client->names[reader->topic], (int)reader->partition,
-                 rd_kafka_message_errstr(message));
-        return STATUS_OK;
+        log_warn(room, "%s[%d]: %s", reader->hall->client.names[reader->topic],
+                 (int)reader->partition, rd_kafka_message_errstr(message));
     }
 }
 
 enum status reader_poll(struct transport_reader *reader, struct record *records, uint32_t max,
                         int64_t timeout_ms, uint32_t *count, struct failure *failure)
 {
-    enum status status = STATUS_OK;
+    enum status status;
     uint32_t kept = 0;
 
     *count = 0;
     loan_release(&reader->loan);
     if (max == 0)
         return STATUS_OK;
+    status = face_fault(reader, failure);
+    if (status != STATUS_OK)
+        return status;
     if (reader->is_at_end && !reader->is_end_said)
         timeout_ms = 0;
     rd_kafka_poll(reader->hall->client.handle, 0);
     uint32_t fetched = loan_fetch(&reader->loan, reader->queue, max, timeout_ms);
     for (uint32_t index = 0; index < fetched; index++) {
         rd_kafka_message_t *message = reader->loan.messages[index];
-        bool is_good = message->err == RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK &&
-                       message->offset >= reader->expected;
-        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && status == STATUS_OK)
-            status = face_error(reader, message, failure);
-        if (!is_good) {
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            note_error(reader, message);
+        if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->offset < reader->expected) {
             rd_kafka_message_destroy(message);
             continue;
         }
@@ -213,12 +226,11 @@ enum status reader_poll(struct transport_reader *reader, struct record *records,
         reader->loan.messages[kept++] = message;
     }
     reader->loan.count = kept;
-    if (status != STATUS_OK)
-        return status;
     *count = kept;
     if (kept > 0 || !reader->is_at_end) {
         reader->is_end_said = false;
-        return STATUS_OK;
+        /* What came before a fault is the caller's; the fault waits for the next poll. */
+        return kept > 0 ? STATUS_OK : face_fault(reader, failure);
     }
     reader->is_end_said = true;
     return STATUS_END;

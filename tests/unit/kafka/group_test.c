@@ -13,7 +13,12 @@
 #include "unit/kafka/side_by_side.h"
 
 /* Of Kafka's protocol (protocol guide, "API keys", "Error codes"). */
-enum { REQUEST_HEARTBEAT = 12, ERROR_FENCED_INSTANCE_ID = 82 };
+enum {
+    REQUEST_LIST_OFFSETS = 2,
+    REQUEST_HEARTBEAT = 12,
+    ERROR_NOT_LEADER = 6,
+    ERROR_FENCED_INSTANCE_ID = 82,
+};
 
 static void send_numbers(struct world *world, uint32_t count)
 {
@@ -332,6 +337,41 @@ static void test_position_beyond_the_log_stops(void **state)
     world_close(&world);
 }
 
+/* A reader behind the end of the log goes on at its end, even if the question where that is
+ * fails at first. */
+static void test_reader_beyond_the_log_goes_on(void **state)
+{
+    struct world world;
+    struct member member;
+    struct transport_reader *reader;
+    struct record records[BATCH_MAX];
+    struct failure failure = {0};
+    uint32_t count;
+    enum status status = STATUS_OK;
+
+    (void)state;
+    world_open(&world);
+    send_numbers(&world, 5);
+    member_open(&member, &world, KAFKA_SIDE, false, "side");
+    const struct transport_door *door = member.transport.door;
+    broker_fail_requests(world.broker, REQUEST_LIST_OFFSETS, ERROR_NOT_LEADER, 2);
+    assert_int_equal(
+        door->reader_open(member.transport.context, TOPIC_ORDERS, 0, 1000, &reader, &failure),
+        STATUS_OK);
+    UNTIL(status == STATUS_BROKEN,
+          status = door->reader_poll(reader, records, BATCH_MAX, 50, &count, &failure));
+    assert_int_equal(failure.remedy, REMEDY_RETRY);
+    UNTIL(status == STATUS_END,
+          status = door->reader_poll(reader, records, BATCH_MAX, 50, &count, &failure));
+    send_numbers(&world, 1);
+    UNTIL(status == STATUS_OK && count > 0,
+          status = door->reader_poll(reader, records, BATCH_MAX, 50, &count, &failure));
+    assert_int_equal(records[0].offset, 5);
+    door->reader_close(reader);
+    member_close(&member);
+    world_close(&world);
+}
+
 static enum status poll_door(struct member *member, struct failure *failure)
 {
     struct record records[BATCH_MAX];
@@ -410,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_fenced_by_another_stops),
         cmocka_unit_test(test_bounds_follow_the_leader),
         cmocka_unit_test(test_position_beyond_the_log_stops),
+        cmocka_unit_test(test_reader_beyond_the_log_goes_on),
     };
     return run_side_by_side(tests, sizeof tests / sizeof tests[0]);
 }
