@@ -259,8 +259,9 @@ void transaction_configure(const struct kafka_setup *setup, const char *id, rd_k
 static enum status acquire_id(struct transaction *transaction, struct failure *failure)
 {
     const struct kafka_setup *setup = transaction->setup;
+    int64_t until_ms = clock_monotonic_ms(clock_system()) + setup->wait_ms;
 
-    for (int64_t waited_ms = 0;; waited_ms += STEP_MS) {
+    for (;;) {
         enum status status =
             judge(transaction->client, "starting transactions",
                   rd_kafka_init_transactions(transaction->client->handle, STEP_MS), failure);
@@ -268,11 +269,12 @@ static enum status acquire_id(struct transaction *transaction, struct failure *f
             return status;
         if (setup->is_stopping != NULL && atomic_load(setup->is_stopping))
             return STATUS_AGAIN;
-        if (setup->wait_ms >= 0 && waited_ms + STEP_MS >= setup->wait_ms)
+        if (setup->wait_ms >= 0 && clock_monotonic_ms(clock_system()) >= until_ms)
             return failure_set(failure, REMEDY_RETRY,
                                "starting transactions: no coordinator at %s; it needs as many "
                                "brokers as transaction.state.log.replication.factor says",
                                setup->options->bootstrap_servers);
+        rd_kafka_poll(transaction->client->handle, RETRY_PAUSE_MS);
     }
 }
 
