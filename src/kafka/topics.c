@@ -404,7 +404,7 @@ enum status topics_check_retention(const struct kafka_options *options, int64_t 
                            "to %lld or more, better to days (kafka-configs.sh --alter), or take "
                            "snapshots more often",
                            report->name, (long long)report->retention_ms, (long long)least_ms,
-                           (long long)(2 * least_ms));
+                           2 * (long long)least_ms);
     }
     return STATUS_OK;
 }

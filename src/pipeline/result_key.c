@@ -10,8 +10,9 @@ static struct view job_key(const struct result *result, struct arena *arena)
 
     for (uint32_t i = 0; i < tenant.size; i++) {
         if (tenant.data[i] == '/' || tenant.data[i] == '%') {
-            memcpy(at, tenant.data[i] == '/' ? "%2F" : "%25", 3);
-            at += 3;
+            *at++ = '%';
+            *at++ = '2';
+            *at++ = tenant.data[i] == '/' ? 'F' : '5';
         } else {
             *at++ = tenant.data[i];
         }

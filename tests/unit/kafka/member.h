@@ -17,7 +17,7 @@
 #include "kafka/broker.h"
 #include "kafka/kafka.h"
 
-enum { PARTITIONS = 4, OFFSETS_MAX = 4096, BATCH_MAX = 64, PATIENCE_MS = 30000 };
+enum { PARTITIONS = 4, OFFSETS_MAX = 4096, BATCH_MAX = 64, PATIENCE_MS = 60000 };
 
 struct world {
     struct arena *arena;
