@@ -54,7 +54,8 @@ struct sorter *sorter_create(enum event_kind kind, size_t bytes_max)
 {
     struct sorter *sorter = calloc(1, sizeof *sorter);
 
-    assert(sorter != NULL);
+    if (sorter == NULL)
+        abort();
     sorter->shape = event_shape(kind);
     sorter->bytes_max = bytes_max;
     return sorter;
@@ -112,7 +113,8 @@ static struct block *block_to_fill(struct sorter *sorter)
         block->filled = 0;
     } else {
         block = calloc(1, sizeof *block);
-        assert(block != NULL);
+        if (block == NULL)
+            abort();
         block->arena = arena_create(BLOCK_BYTES);
         sorter->bytes += sizeof *block;
     }
@@ -144,7 +146,8 @@ static void make_room(struct sorter *sorter, struct items *items)
     if (items->count < items->capacity)
         return;
     at = malloc(capacity * sizeof *at);
-    assert(at != NULL);
+    if (at == NULL)
+        abort();
     for (size_t i = 0; i < items->count; i++)
         at[i] = items->at[(items->first + i) & (items->capacity - 1)];
     free(items->at);

@@ -35,11 +35,6 @@ struct writer {
     struct metric *commit_seconds, *undelivered, *replaced;
 };
 
-struct client *writer_client(struct writer *writer)
-{
-    return &writer->client;
-}
-
 /* ---- deliveries ---- */
 
 /* The broker will never take this record. */

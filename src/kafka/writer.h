@@ -10,7 +10,6 @@
 #include "event/transport.h"
 #include "kafka/kafka.h"
 
-struct client;
 struct group;
 struct writer;
 
@@ -19,7 +18,6 @@ enum status writer_open(const struct kafka_setup *setup, struct group *group,
                         struct writer **writer, struct failure *failure);
 /* Voids what was not committed. Before group_close. */
 void writer_close(struct writer *writer);
-struct client *writer_client(struct writer *writer);
 
 enum status writer_produce(struct writer *writer, const struct outgoing *outgoing,
                            struct failure *failure);

@@ -80,13 +80,6 @@ bool snapshot_reader_is_found(const struct snapshot_reader *reader)
     return reader->phase == READER_FOUND;
 }
 
-double snapshot_reader_progress(const struct snapshot_reader *reader)
-{
-    if (reader->phase < READER_CHUNKS || reader->candidate.chunk_count == 0)
-        return 0;
-    return (double)reader->chunk_next / reader->candidate.chunk_count;
-}
-
 uint32_t snapshot_reader_refused_count(const struct snapshot_reader *reader)
 {
     return reader->refused_count;

@@ -37,8 +37,6 @@ struct byte_reader snapshot_reader_image(const struct snapshot_reader *reader);
 void snapshot_reader_release(struct snapshot_reader *reader);
 /* The one found is of no use: look for an older one. */
 void snapshot_reader_refuse(struct snapshot_reader *reader);
-/* Share of the chunks read, 0 to 1. */
-double snapshot_reader_progress(const struct snapshot_reader *reader);
 /* Manifests met and generations refused so far. */
 uint32_t snapshot_reader_refused_count(const struct snapshot_reader *reader);
 /* Chunks last seen in a slot, for whoever overwrites it; 0: not known. */

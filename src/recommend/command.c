@@ -296,11 +296,6 @@ static const struct row *find_row(struct view type)
     return NULL;
 }
 
-bool recommend_has_command(struct view type)
-{
-    return find_row(type) != NULL;
-}
-
 void recommend_command(struct recommend *recommend, const struct event *event,
                        const struct recommend_context *context, struct arena *arena,
                        struct outbox *outbox, struct recommend_answer *answer)

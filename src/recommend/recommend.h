@@ -125,7 +125,6 @@ struct recommend_answer {
 
 /* NULL-terminated, in the order above. */
 extern const char *const recommend_command_types[];
-bool recommend_has_command(struct view type);
 /* `event` is a command of one of these types with a tenant. Texts of the answer live in
  * `arena` or in the event. */
 void recommend_command(struct recommend *recommend, const struct event *event,
