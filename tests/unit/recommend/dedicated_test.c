@@ -39,9 +39,7 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
 
-    recommend_close(world->recommend);
-    outbox_destroy(world->outbox);
-    shop_close(&world->shop);
+    shop_end(&world->shop, world->recommend, world->outbox);
     free(world);
     return 0;
 }
@@ -375,9 +373,7 @@ static void a_fit_survives_a_restart(void **state)
     check_model(&twin, "dedicated", "2");
     assert_true(shop_same(world->outbox, twin.outbox));
     assert_int_equal(recommend_digest(world->recommend), recommend_digest(twin.recommend));
-    recommend_close(twin.recommend);
-    outbox_destroy(twin.outbox);
-    shop_close(&twin.shop);
+    shop_end(&twin.shop, twin.recommend, twin.outbox);
 }
 
 int main(void)

@@ -151,9 +151,18 @@ static void state_stays_within_its_budget(void **state)
     }
     assert_true(stats.customers_evicted > 0);
     assert_true(stats.customers > 0);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
+}
+
+/* Asks for everybody that the tenant may have. */
+static void summarize_customers(struct shop *shop, const char *tenant, struct recommend *recommend,
+                                struct outbox *outbox)
+{
+    for (uint32_t i = 0; i < SHOP_CUSTOMERS; i++) {
+        struct event event = shop_command(shop, tenant, "summarize-customer");
+        event.command.customer_id = shop_text(shop, "c%u", i);
+        shop_tell(shop, recommend, &event, outbox);
+    }
 }
 
 /* While another tenant is far below its bound, and the budget of all is not reached. */
@@ -184,15 +193,9 @@ static void a_tenant_stays_within_its_own_bound(void **state)
     assert_true(stats.customers_evicted > 1000);
     assert_int_equal(stats.tenants_evicted, 0);
     assert_true(stats.customers > small.customers);
-    for (uint32_t i = 0; i < SHOP_CUSTOMERS; i++) {
-        struct event event = shop_command(&shop, "small", "summarize-customer");
-        event.command.customer_id = shop_text(&shop, "c%u", i);
-        shop_tell(&shop, recommend, &event, outbox);
-    }
+    summarize_customers(&shop, "small", recommend, outbox);
     assert_true(outbox_count(outbox) >= small.customers);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 /* Whatever a tenant does that shares nothing, nobody else's results or memory change. */
@@ -419,15 +422,9 @@ static void a_greedy_tenant_loses_its_own_customers(void **state)
     recommend_stats(recommend, &after);
     assert_true(after.customers_evicted > 0);
     assert_int_equal(after.tenants_evicted, 0);
-    for (uint32_t i = 0; i < SHOP_CUSTOMERS; i++) {
-        struct event event = shop_command(&shop, "good", "summarize-customer");
-        event.command.customer_id = shop_text(&shop, "c%u", i);
-        shop_tell(&shop, recommend, &event, outbox);
-    }
+    summarize_customers(&shop, "good", recommend, outbox);
     assert_true(outbox_count(outbox) >= before.customers);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 static void broken_bytes_are_refused(void **state)
@@ -467,9 +464,7 @@ static void broken_bytes_are_refused(void **state)
         out.data[at] ^= bit;
     }
     byte_writer_free(&out);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 int main(void)

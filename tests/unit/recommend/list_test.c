@@ -36,9 +36,7 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
 
-    recommend_close(world->recommend);
-    outbox_destroy(world->outbox);
-    shop_close(&world->shop);
+    shop_end(&world->shop, world->recommend, world->outbox);
     free(world);
     return 0;
 }

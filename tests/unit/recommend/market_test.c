@@ -61,9 +61,7 @@ static void popularity_decays_as_defined(void **state)
             assert_true(fabs(kept - truth) <= 1e-3 * truth + 1e-6);
             assert_true(product->popularity[i] <= market->most[i]);
         }
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 /* A thousand products and more, so that most stay outside the lists. */
@@ -98,9 +96,7 @@ static void the_most_popular_are_known(void **state)
             if (market->products[number].top_at[top] == 0)
                 assert_true(market->products[number].popularity[top_half_life[top]] <= least);
     }
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 static bool is_in(const struct event *order, struct view product)
@@ -158,9 +154,7 @@ static void neighbours_are_counted_as_defined(void **state)
             assert_int_equal(neighbour_together(found), together);
             assert_int_equal(neighbour_next(found), next);
         }
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 static void old_products_make_room_for_new_ones(void **state)
@@ -201,9 +195,7 @@ static void old_products_make_room_for_new_ones(void **state)
         neighbours_find(&market->products[product_find(market, view_of("p15000"))].neighbours,
                         product_find(market, view_of("p15001")));
     assert_int_equal(neighbour_together(pair), 1);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 static void a_history_keeps_what_counts_most(void **state)
@@ -234,9 +226,7 @@ static void a_history_keeps_what_counts_most(void **state)
         assert_true(view_is_text(id, "p000") || view_compare(id, view_of("p460")) > 0);
     }
     assert_true(has_faithful);
-    recommend_close(recommend);
-    outbox_destroy(outbox);
-    shop_close(&shop);
+    shop_end(&shop, recommend, outbox);
 }
 
 int main(void)

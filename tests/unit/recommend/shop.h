@@ -152,6 +152,14 @@ static inline struct recommend_options shop_options(void)
     return options;
 }
 
+/* The shop, and the room and the results that it was played to. */
+static inline void shop_end(struct shop *shop, struct recommend *recommend, struct outbox *outbox)
+{
+    recommend_close(recommend);
+    outbox_destroy(outbox);
+    shop_close(shop);
+}
+
 static inline void shop_apply(struct recommend *recommend, const struct event *event,
                               struct outbox *outbox)
 {
