@@ -35,12 +35,21 @@ static bool has_postgres(const struct settings *settings)
     return postgres_is_configured(&settings->postgres);
 }
 
+_Static_assert((int)POSTGRES_CLUSTER_MAX == (int)KAFKA_CLUSTER_MAX, "one id of a cluster");
+
+static void find_cluster(const void *kafka_options, char id[POSTGRES_CLUSTER_MAX])
+{
+    kafka_find_cluster(kafka_options, id);
+}
+
 static enum status create_postgres(const struct host *host, const char *group, void **object,
                                    struct failure *failure)
 {
     struct postgres_setup setup = {
         .options = &host->settings->postgres,
         .group = group,
+        .find_cluster = find_cluster,
+        .context = &host->settings->kafka,
         .clock = host->clock,
         .metrics = host->metrics,
     };

@@ -11,16 +11,17 @@
 #include "kafka/client.h"
 #include "kafka/kafka.h"
 
-enum { ANSWER_WAIT_MS = 3000, ID_MAX = 64, SERVER_MAX = 256 };
+enum { ANSWER_WAIT_MS = 3000, ID_MAX = KAFKA_CLUSTER_MAX, SERVER_MAX = 256 };
 
-/* "" when it does not answer. */
-static void ask_cluster(const struct kafka_options *options, const char *server, char id[ID_MAX])
+/* `servers`: NULL for those of the configuration. "" when none answers. */
+static void ask_cluster(const struct kafka_options *options, const char *servers, char id[ID_MAX])
 {
     rd_kafka_conf_t *conf = client_configure(options, CLIENT_ADMIN, NULL);
     char error[128];
 
     id[0] = '\0';
-    client_set(conf, "bootstrap.servers", server);
+    if (servers != NULL)
+        client_set(conf, "bootstrap.servers", servers);
     client_set(conf, "log_level", "0");
     rd_kafka_t *handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof error);
     if (handle == NULL) {
@@ -33,6 +34,11 @@ static void ask_cluster(const struct kafka_options *options, const char *server,
         rd_kafka_mem_free(handle, found);
     }
     rd_kafka_destroy(handle);
+}
+
+void kafka_find_cluster(const struct kafka_options *options, char id[KAFKA_CLUSTER_MAX])
+{
+    ask_cluster(options, NULL, id);
 }
 
 enum status kafka_check_cluster(const struct kafka_options *options, struct failure *failure)

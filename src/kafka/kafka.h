@@ -133,6 +133,10 @@ enum status kafka_open(const struct kafka_setup *setup, struct transport *out,
  * left out. STATUS_BROKEN, REMEDY_STOP: they are of different clusters. */
 enum status kafka_check_cluster(const struct kafka_options *options, struct failure *failure);
 
+enum { KAFKA_CLUSTER_MAX = 64 };
+/* The id of the cluster that bootstrap.servers leads to; "" when nobody answers in 3 s. */
+void kafka_find_cluster(const struct kafka_options *options, char id[KAFKA_CLUSTER_MAX]);
+
 /* "librdkafka 2.0.2", for --version and the log. */
 const char *kafka_library_name(void);
 #endif

@@ -23,6 +23,7 @@ struct postgres {
     struct table *tables[TABLE_COUNT_MAX];
     uint32_t table_count;
 
+    char cluster[POSTGRES_CLUSTER_MAX];
     char owner[24];           /* ours in weir_sink_positions */
     struct position *stored;  /* of the partitions opened: what the database holds */
     struct position *pending; /* the same, with the batch under way */
@@ -160,45 +161,60 @@ static void read_positions(const struct postgres *postgres, struct position *pos
     }
 }
 
+static enum status find_cluster(struct postgres *postgres, struct failure *failure)
+{
+    if (postgres->cluster[0] == '\0')
+        postgres->setup.find_cluster(postgres->setup.context, postgres->cluster);
+    if (postgres->cluster[0] == '\0')
+        return failure_set(failure, REMEDY_RETRY,
+                           "no broker says which cluster the positions are of");
+    return STATUS_OK;
+}
+
 /* One transaction: lock, mark as ours, read. Rows are made and locked in one order, so that
- * two that take over at once wait for each other instead of for ever. */
+ * two that take over at once wait for each other instead of for ever. Rows without a cluster
+ * are older than that column. */
 static enum status claim_positions(struct postgres *postgres, struct position *positions,
                                    uint32_t count, struct failure *failure)
 {
+    static const struct {
+        const char *statement;
+        int value_count;
+    } steps[] = {
+        {"UPDATE weir_sink_positions SET cluster = $4 WHERE cluster = '' AND group_name = $1"
+         " AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::integer[]))",
+         4},
+        {"INSERT INTO weir_sink_positions (cluster, group_name, topic, partition, owner)"
+         " SELECT $4, $1, topic, partition, $5::bigint"
+         " FROM unnest($2::text[], $3::integer[]) AS u(topic, partition)"
+         " ORDER BY topic, partition ON CONFLICT DO NOTHING",
+         5},
+        {"SELECT 1 FROM weir_sink_positions WHERE cluster = $4 AND group_name = $1"
+         " AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::integer[]))"
+         " ORDER BY topic, partition FOR UPDATE",
+         4},
+        {"UPDATE weir_sink_positions SET owner = $5::bigint, updated_at = now()"
+         " WHERE cluster = $4 AND group_name = $1"
+         " AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::integer[]))"
+         " RETURNING topic, partition, next_offset",
+         5},
+    };
     struct session *session = postgres->session;
-    const char *values[4] = {postgres->setup.group};
+    const char *values[5] = {postgres->setup.group};
     enum status status;
 
     write_positions(postgres, positions, count, false);
     values[1] = postgres->topics.data;
     values[2] = postgres->partitions.data;
-    values[3] = postgres->owner;
+    values[3] = postgres->cluster;
+    values[4] = postgres->owner;
     status = session_run_script(session, "BEGIN", failure);
     if (status == STATUS_OK)
         status = session_run(session, "SELECT nextval('weir_sink_owner')", NULL, 0, failure);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         snprintf(postgres->owner, sizeof(postgres->owner), "%s", session_value(session, 0, 0));
-        status = session_run(session,
-                             "INSERT INTO weir_sink_positions (group_name, topic, partition, owner)"
-                             " SELECT $1, topic, partition, $4::bigint"
-                             " FROM unnest($2::text[], $3::integer[]) AS u(topic, partition)"
-                             " ORDER BY topic, partition ON CONFLICT DO NOTHING",
-                             values, 4, failure);
-    }
-    if (status == STATUS_OK)
-        status = session_run(
-            session,
-            "SELECT 1 FROM weir_sink_positions WHERE group_name = $1 AND (topic, partition) IN"
-            " (SELECT * FROM unnest($2::text[], $3::integer[]))"
-            " ORDER BY topic, partition FOR UPDATE",
-            values, 3, failure);
-    if (status == STATUS_OK)
-        status = session_run(session,
-                             "UPDATE weir_sink_positions SET owner = $4::bigint, updated_at = now()"
-                             " WHERE group_name = $1 AND (topic, partition) IN"
-                             " (SELECT * FROM unnest($2::text[], $3::integer[]))"
-                             " RETURNING topic, partition, next_offset",
-                             values, 4, failure);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0] && status == STATUS_OK; i++)
+        status = session_run(session, steps[i].statement, values, steps[i].value_count, failure);
     if (status == STATUS_OK) {
         read_positions(postgres, positions, count);
         status = session_run_script(session, "COMMIT", failure);
@@ -213,6 +229,8 @@ static enum status open_postgres(void *context, struct position *positions, uint
     size_t bytes = (count > 0 ? count : 1) * sizeof(struct position);
     enum status status = connect_ready(postgres, failure);
 
+    if (status == STATUS_OK)
+        status = find_cluster(postgres, failure);
     if (status == STATUS_OK) {
         status = claim_positions(postgres, positions, count, failure);
         if (status != STATUS_OK)
@@ -238,16 +256,16 @@ static enum status advance_positions(struct postgres *postgres, uint32_t count,
     enum status status;
 
     write_positions(postgres, postgres->pending, postgres->position_count, true);
-    const char *const values[] = {postgres->setup.group, postgres->topics.data,
+    const char *const values[] = {postgres->setup.group,     postgres->topics.data,
                                   postgres->partitions.data, postgres->offsets.data,
-                                  postgres->owner};
+                                  postgres->owner,           postgres->cluster};
     status = session_run(
         session,
         "UPDATE weir_sink_positions p SET next_offset = u.next_offset, updated_at = now()"
         " FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS u(topic, partition,"
-        " next_offset) WHERE p.group_name = $1 AND p.topic = u.topic"
+        " next_offset) WHERE p.cluster = $6 AND p.group_name = $1 AND p.topic = u.topic"
         " AND p.partition = u.partition AND p.owner = $5::bigint",
-        values, 5, failure);
+        values, 6, failure);
     if (status == STATUS_OK && session_affected(session) != (int64_t)count)
         return failure_set(failure, REMEDY_ROLL_BACK,
                            "another process has taken the positions of group %s over",

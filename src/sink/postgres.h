@@ -7,11 +7,12 @@
  * database transaction, so that neither can be without the other. At the start the
  * database says where to go on; the group's committed positions are for monitoring.
  *
- *   weir_sink_positions(group_name, topic, partition, next_offset, owner)
+ *   weir_sink_positions(cluster, group_name, topic, partition, next_offset, owner)
  *
  * Whoever takes partitions over locks these rows, reads where to begin and writes a new
  * owner. A former owner that has not noticed yet finds its mark gone at its next
- * transaction and stores nothing (REMEDY_ROLL_BACK).
+ * transaction and stores nothing (REMEDY_ROLL_BACK). An offset means nothing in another
+ * Kafka cluster, whose topics may bear the same names: each cluster has its own rows.
  *
  * A value that PostgreSQL refuses makes its batch fail: halving finds the items, which
  * go to the dead-letter topic. U+0000 in a text is stored as U+FFFD.
@@ -39,10 +40,16 @@ extern const struct option_table postgres_option_table;
 
 bool postgres_is_configured(const struct postgres_options *options);
 
+enum { POSTGRES_CLUSTER_MAX = 64 };
+
 /* Everything borrowed, and alive longer than the sink. */
 struct postgres_setup {
     const struct postgres_options *options;
     const char *group; /* whose positions: the consumer group, topic prefix included */
+    /* Writes the id of the cluster that the log is in; "" when it cannot be told now, and then
+     * no partition is taken over yet. */
+    void (*find_cluster)(const void *context, char id[POSTGRES_CLUSTER_MAX]);
+    const void *context;
     const struct clock *clock;
     struct metric_registry *metrics;
 };

@@ -113,6 +113,10 @@ static const struct migration migrations[] = {
      "  tenant_id text NOT NULL, customer text NOT NULL, forgotten_at timestamptz NOT "
      "NULL," LOG_COLUMNS ", PRIMARY KEY (tenant_id, customer));"
      "CREATE INDEX recommendations_customer_mark ON recommendations (tenant_id, md5(customer_id))"},
+    {"positions by cluster",
+     "ALTER TABLE weir_sink_positions ADD COLUMN cluster text NOT NULL DEFAULT '',"
+     "  DROP CONSTRAINT weir_sink_positions_pkey,"
+     "  ADD PRIMARY KEY (cluster, group_name, topic, partition)"},
 };
 
 uint32_t migration_count(void)

@@ -33,6 +33,7 @@ struct world {
     struct delivery delivery;
     struct session_options session_options;
     struct session *session; /* ours, to look */
+    const char *cluster;
     struct outbox *outbox;
     struct arena *arena;
     struct delivery_item items[ITEM_COUNT_MAX];
@@ -55,11 +56,20 @@ static const char *ask(struct world *world, const char *statement)
     return session_value(world->session, 0, 0);
 }
 
+static void find_cluster(const void *context, char id[POSTGRES_CLUSTER_MAX])
+{
+    const struct world *world = context;
+
+    snprintf(id, POSTGRES_CLUSTER_MAX, "%s", world->cluster);
+}
+
 static struct postgres *make_sink(struct world *world, const char *group)
 {
     const struct postgres_setup setup = {
         .options = &world->options,
         .group = group,
+        .find_cluster = find_cluster,
+        .context = world,
         .clock = clock_system(),
         .metrics = world->metrics,
     };
@@ -97,8 +107,8 @@ static void world_open(struct world *world)
     memset(world, 0, sizeof(*world));
     snprintf(schema, sizeof(schema), "test_%ld_%d", (long)getpid(), ++number);
     write_url(world->url, sizeof(world->url), base, schema);
-    world->options = (struct postgres_options){world->url, 5000, 5000};
-    world->session_options = (struct session_options){world->url, 5000, 5000};
+    world->options = (struct postgres_options){world->url, 5000, 30000};
+    world->session_options = (struct session_options){world->url, 5000, 30000};
     world->session = session_create(&world->session_options, clock_system());
     if (session_connect(world->session, &failure) != STATUS_OK)
         fail_msg("%s", failure.text);
@@ -107,6 +117,7 @@ static void world_open(struct world *world)
     world->metrics = metric_registry_create();
     world->outbox = outbox_create();
     world->arena = arena_create(65536);
+    world->cluster = "first";
     world->postgres = make_sink(world, "weir-postgres");
     world->delivery = postgres_delivery(world->postgres);
 }
@@ -474,6 +485,43 @@ static void a_former_owner_stores_nothing(void **state)
     world_close(&world);
 }
 
+/* Offsets of one cluster are nothing in another; rows from before clusters were told apart are of
+ * the first that comes. */
+static void each_cluster_has_its_own_positions(void **state)
+{
+    struct world world;
+    struct result alert = make_alert("a-1", ALERT_OPEN, 7);
+    struct position position = {TOPIC_ALERTS, 0, POSITION_NONE};
+    struct failure failure = {0};
+    struct postgres *next;
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_ALERTS);
+    add_item(&world, &alert, 41);
+    deliver_all(&world);
+    run_sql(&world, "UPDATE weir_sink_positions SET cluster = ''");
+    next = make_sink(&world, "weir-postgres");
+    assert_int_equal(open_at(&world, postgres_delivery(next), TOPIC_ALERTS).offset, 42);
+    postgres_destroy(next);
+    world.cluster = "second";
+    next = make_sink(&world, "weir-postgres");
+    assert_int_equal(open_at(&world, postgres_delivery(next), TOPIC_ALERTS).offset, POSITION_NONE);
+    postgres_destroy(next);
+    world.cluster = "first";
+    next = make_sink(&world, "weir-postgres");
+    assert_int_equal(open_at(&world, postgres_delivery(next), TOPIC_ALERTS).offset, 42);
+    postgres_destroy(next);
+    world.cluster = "";
+    next = make_sink(&world, "weir-postgres");
+    assert_int_equal(
+        postgres_delivery(next).door->open(postgres_delivery(next).context, &position, 1, &failure),
+        STATUS_BROKEN);
+    assert_int_equal(failure.remedy, REMEDY_RETRY);
+    postgres_destroy(next);
+    world_close(&world);
+}
+
 static void poison_is_found_and_refused(void **state)
 {
     struct world world;
@@ -814,6 +862,7 @@ int main(void)
         cmocka_unit_test(hostile_text_stays_text),
         cmocka_unit_test(positions_come_back),
         cmocka_unit_test(a_former_owner_stores_nothing),
+        cmocka_unit_test(each_cluster_has_its_own_positions),
         cmocka_unit_test(poison_is_found_and_refused),
         cmocka_unit_test(an_older_record_never_wins),
         cmocka_unit_test(decisions_fill_resolutions),

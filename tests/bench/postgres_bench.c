@@ -56,6 +56,12 @@ static double store(struct delivery delivery, struct delivery_item *items, uint3
     return ROWS / ((double)(clock_monotonic_ns(clock_system()) - start_ns) / 1e9);
 }
 
+static void find_cluster(const void *context, char id[POSTGRES_CLUSTER_MAX])
+{
+    (void)context;
+    snprintf(id, POSTGRES_CLUSTER_MAX, "bench");
+}
+
 int main(void)
 {
     static const uint32_t batches[] = {100, 1000, 5000};
@@ -73,7 +79,13 @@ int main(void)
     for (size_t b = 0; b < sizeof(batches) / sizeof(batches[0]); b++) {
         struct metric_registry *metrics = metric_registry_create();
         const struct postgres_options options = {url, 5000, 60000};
-        const struct postgres_setup setup = {&options, "bench", clock_system(), metrics};
+        const struct postgres_setup setup = {
+            .options = &options,
+            .group = "bench",
+            .find_cluster = find_cluster,
+            .clock = clock_system(),
+            .metrics = metrics,
+        };
         struct position position = {TOPIC_ALERTS, 0, POSITION_NONE};
         struct postgres *postgres = NULL;
         struct failure failure = {0};
