@@ -95,6 +95,8 @@ void anomaly_finish(struct anomaly *anomaly, struct outbox *outbox);
 void anomaly_replace_rules(struct anomaly *anomaly, const struct rule_set *rules,
                            struct outbox *outbox);
 
+/* What is loaded under other rules keeps the state of those whose definition is unchanged; open
+ * episodes of the others are given up without a word. */
 void anomaly_save(const struct anomaly *anomaly, struct byte_writer *out);
 struct anomaly *anomaly_load(const struct rule_set *rules, const struct anomaly_options *options,
                              struct byte_reader *in, struct failure *failure);

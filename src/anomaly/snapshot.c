@@ -9,7 +9,7 @@
 #include "anomaly/state.h"
 #include "base/hash.h"
 
-enum { SNAPSHOT_VERSION = 2 };
+enum { SNAPSHOT_VERSION = 3 };
 
 static void save_episode(const struct episode *episode, struct byte_writer *out)
 {
@@ -215,13 +215,23 @@ void anomaly_save(const struct anomaly *anomaly, struct byte_writer *out)
             continue;
         byte_put_u8(out, 1);
         byte_put_u64(out, rule->digest);
+        size_t mark = byte_begin_section(out);
         for (; at != 0; at = group_at(anomaly, at)->next) {
             byte_put_u8(out, 1);
             save_group(anomaly, group_at(anomaly, at), rule, out);
         }
         byte_put_u8(out, 0);
+        byte_end_section(out, mark);
     }
     byte_put_u8(out, 0);
+}
+
+static bool load_groups(struct anomaly *anomaly, const struct rule *rule, struct byte_reader *in)
+{
+    while (byte_take_u8(in) != 0)
+        if (!load_group(anomaly, rule, in))
+            return false;
+    return !in->broken && byte_reader_left(in) == 0;
 }
 
 static enum status load_rules(struct anomaly *anomaly, struct byte_reader *in,
@@ -229,16 +239,12 @@ static enum status load_rules(struct anomaly *anomaly, struct byte_reader *in,
 {
     while (byte_take_u8(in) != 0) {
         const struct rule *rule = rule_set_find(anomaly->rules, byte_take_u64(in));
+        struct byte_reader section = byte_take_section(in);
         if (in->broken)
             break;
-        if (rule == NULL)
-            return failure_set(failure, REMEDY_STOP,
-                               "the saved state knows a rule that is not in force: it was made "
-                               "with other rules");
-        while (byte_take_u8(in) != 0)
-            if (!load_group(anomaly, rule, in))
-                return failure_set(failure, REMEDY_STOP, "the saved state of rule %.*s is damaged",
-                                   VIEW_PRINT(rule->name));
+        if (rule != NULL && !load_groups(anomaly, rule, &section))
+            return failure_set(failure, REMEDY_STOP, "the saved state of rule %.*s is damaged",
+                               VIEW_PRINT(rule->name));
     }
     if (in->broken)
         return failure_set(failure, REMEDY_STOP, "the saved state of the rules is cut short");

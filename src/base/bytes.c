@@ -115,6 +115,19 @@ void byte_put_svarint(struct byte_writer *writer, int64_t value)
     byte_put_varint(writer, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
 }
 
+size_t byte_begin_section(struct byte_writer *writer)
+{
+    byte_put_u64(writer, 0);
+    return writer->size;
+}
+
+void byte_end_section(struct byte_writer *writer, size_t section)
+{
+    uint64_t length = htole64(writer->size - section);
+
+    memcpy(writer->data + section - sizeof length, &length, sizeof length);
+}
+
 /* The length is one more than it is, so that 0 is left to say "absent". */
 void byte_put_view(struct byte_writer *writer, struct view view)
 {
@@ -370,4 +383,15 @@ uint64_t byte_take_count(struct byte_reader *reader, size_t least)
         return 0;
     }
     return count;
+}
+
+struct byte_reader byte_take_section(struct byte_reader *reader)
+{
+    uint64_t length = byte_take_u64(reader);
+    const void *data =
+        length <= byte_reader_left(reader) ? byte_take(reader, (size_t)length) : NULL;
+
+    if (data == NULL)
+        reader->broken = true;
+    return byte_reader_of(data != NULL ? data : "", data != NULL ? (size_t)length : 0);
 }

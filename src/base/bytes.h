@@ -45,6 +45,9 @@ void byte_put_double(struct byte_writer *writer, double value);
 void byte_put_varint(struct byte_writer *writer, uint64_t value);
 void byte_put_svarint(struct byte_writer *writer, int64_t value);
 void byte_put_view(struct byte_writer *writer, struct view view);
+/* What is put until byte_end_section is preceded by its length, for byte_take_section. */
+size_t byte_begin_section(struct byte_writer *writer);
+void byte_end_section(struct byte_writer *writer, size_t section);
 void byte_print(struct byte_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Decimal, whatever the locale. A double prints as the shortest decimal that reads
@@ -88,6 +91,8 @@ uint32_t byte_take_upto(struct byte_reader *reader, uint32_t most);
 int64_t byte_take_svarint(struct byte_reader *reader);
 /* Borrowed from the bytes read. */
 struct view byte_take_view(struct byte_reader *reader);
+/* A reader of what one section holds; the given reader is behind it. */
+struct byte_reader byte_take_section(struct byte_reader *reader);
 /* A count of things that need at least `least` bytes each (>= 1): broken when
  * that many cannot follow, so that a corrupt count never sizes an allocation. */
 uint64_t byte_take_count(struct byte_reader *reader, size_t least);

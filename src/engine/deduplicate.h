@@ -32,7 +32,7 @@ size_t deduplicate_bytes(const struct deduplicate *deduplicate);
 uint64_t deduplicate_pushed_out(const struct deduplicate *deduplicate);
 
 void deduplicate_save(const struct deduplicate *deduplicate, struct byte_writer *out);
-/* Into one that is empty. When more was saved than it may hold, the oldest go first. A
- * broken reader leaves an unspecified but sound content. */
+/* Into one that is empty; NULL: what was saved is passed over. When more was saved than it may
+ * hold, the oldest go first. A broken reader leaves an unspecified but sound content. */
 void deduplicate_load(struct deduplicate *deduplicate, struct byte_reader *in);
 #endif

@@ -29,7 +29,7 @@
 #include "engine/room.h"
 #include "engine/rulebook.h"
 
-enum { SAVED_VERSION = 1, STEP_MS_MAX = 30000 };
+enum { SAVED_VERSION = 2, STEP_MS_MAX = 30000 };
 #define SAVED_MAGIC UINT32_C(0x52494557) /* "WEIR" */
 
 struct state {
@@ -446,24 +446,19 @@ static void save_state(const struct engine *engine, struct byte_writer *out)
         byte_put_u64(out, state->future[kind]);
     }
     rulebook_save(engine->book, out);
-    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
+    for (int kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        byte_put_u8(out, engine->seen[kind] != NULL);
         if (engine->seen[kind] != NULL)
             deduplicate_save(engine->seen[kind], out);
+    }
 }
 
-/* A section starts with its length, written when it is known. */
 static void save_room(const struct room_instance *room, struct byte_writer *out)
 {
-    size_t start;
-    uint64_t length;
-
     byte_put_view(out, view_of(room->row->name));
-    start = out->size;
-    byte_put_u64(out, 0);
+    size_t section = byte_begin_section(out);
     room->row->save(room->state, out);
-    length = out->size - start - sizeof length;
-    struct byte_writer patch = {out->data + start, 0, sizeof length};
-    byte_put_u64(&patch, length);
+    byte_end_section(out, section);
 }
 
 void engine_save(const struct engine *engine, struct byte_writer *out)
@@ -471,6 +466,7 @@ void engine_save(const struct engine *engine, struct byte_writer *out)
     byte_put_u32(out, SAVED_MAGIC);
     byte_put_u16(out, SAVED_VERSION);
     byte_put_u64(out, engine_config_digest(engine->config));
+    byte_put_u64(out, rule_set_digest(engine->config->rules));
     byte_put_i64(out, engine->partition);
     save_state(engine, out);
     byte_put_varint(out, engine->room_count);
@@ -478,12 +474,19 @@ void engine_save(const struct engine *engine, struct byte_writer *out)
         save_room(&engine->rooms[i], out);
 }
 
+/* What the saved state was made under. */
+struct origin {
+    uint64_t config_digest;
+    uint64_t rules_digest;
+};
+
 static enum status load_header(const struct engine *engine, struct byte_reader *in,
-                               struct failure *failure)
+                               struct origin *origin, struct failure *failure)
 {
     uint32_t magic = byte_take_u32(in);
     uint16_t version = byte_take_u16(in);
-    uint64_t digest = byte_take_u64(in);
+    *origin = (struct origin){.config_digest = byte_take_u64(in)};
+    origin->rules_digest = byte_take_u64(in);
     int64_t partition = byte_take_i64(in);
 
     if (in->broken || magic != SAVED_MAGIC)
@@ -492,9 +495,6 @@ static enum status load_header(const struct engine *engine, struct byte_reader *
         return failure_set(failure, REMEDY_STOP,
                            "the saved state has version %u, this program reads version %u", version,
                            SAVED_VERSION);
-    if (digest != engine_config_digest(engine->config))
-        return failure_set(failure, REMEDY_STOP,
-                           "the saved state was made under another configuration");
     if (partition != engine->partition)
         return failure_set(failure, REMEDY_STOP,
                            "the saved state is that of partition %lld, not %d",
@@ -502,9 +502,10 @@ static enum status load_header(const struct engine *engine, struct byte_reader *
     return STATUS_OK;
 }
 
-static enum status load_state(struct engine *engine, struct byte_reader *in,
-                              struct failure *failure)
+static enum status load_state(struct engine *engine, const struct origin *origin,
+                              struct byte_reader *in, struct failure *failure)
 {
+    bool has_same_rules = origin->rules_digest == rule_set_digest(engine->config->rules);
     struct state *state = &engine->state;
 
     state->now_ms = byte_take_i64(in);
@@ -525,28 +526,31 @@ static enum status load_state(struct engine *engine, struct byte_reader *in,
     if (state->now_ms != INT64_MIN)
         engine->future_limit_ms = state->now_ms + engine->config->options.future_max_ms;
     derive_holding(engine);
-    if (rulebook_load(engine->book, in, failure) != STATUS_OK)
+    if (rulebook_load(engine->book, has_same_rules, in, failure) != STATUS_OK)
         return STATUS_BROKEN;
     for (int kind = 0; kind < EVENT_KIND_COUNT; kind++)
-        if (engine->seen[kind] != NULL)
+        if (byte_take_u8(in) != 0)
             deduplicate_load(engine->seen[kind], in);
     return STATUS_OK;
 }
 
-static enum status load_room(struct engine *engine, uint32_t index, struct byte_reader *in,
-                             struct failure *failure)
+/* One that is not ours is passed over. */
+static enum status load_room(struct engine *engine, struct byte_reader *in, struct failure *failure)
 {
-    struct room_instance *room = &engine->rooms[index];
-    struct room_setup setup = setup_of(engine, room);
     struct view name = byte_take_view(in);
-    uint64_t length = byte_take_u64(in);
-    struct byte_reader section;
+    struct byte_reader section = byte_take_section(in);
+    struct room_instance *room = NULL;
 
-    if (in->broken || !view_is_text(name, room->row->name) || length > byte_reader_left(in))
-        return failure_set(failure, REMEDY_STOP, "the saved state has no sound part for %s",
-                           room->row->name);
-    section = byte_reader_of(in->at, (size_t)length);
-    byte_take(in, (size_t)length);
+    if (in->broken)
+        return failure_set(failure, REMEDY_STOP, "the saved state is cut off");
+    for (uint32_t i = 0; i < engine->room_count; i++)
+        if (view_is_text(name, engine->rooms[i].row->name))
+            room = &engine->rooms[i];
+    if (room == NULL)
+        return STATUS_OK;
+    if (room->state != NULL)
+        return failure_set(failure, REMEDY_STOP, "the saved state has %s twice", room->row->name);
+    struct room_setup setup = setup_of(engine, room);
     room->state = room->row->load(&setup, &section, failure);
     if (room->state == NULL)
         return STATUS_BROKEN;
@@ -556,18 +560,41 @@ static enum status load_room(struct engine *engine, uint32_t index, struct byte_
     return STATUS_OK;
 }
 
+static enum status load_rooms(struct engine *engine, const struct origin *origin,
+                              struct byte_reader *in, struct failure *failure)
+{
+    bool is_same = origin->config_digest == engine_config_digest(engine->config);
+    uint64_t count = byte_take_count(in, 1);
+    enum status status = STATUS_OK;
+
+    for (uint64_t i = 0; i < count && status == STATUS_OK; i++)
+        status = load_room(engine, in, failure);
+    for (uint32_t i = 0; i < engine->room_count && status == STATUS_OK; i++) {
+        struct room_instance *room = &engine->rooms[i];
+        struct room_setup setup = setup_of(engine, room);
+
+        if (room->state != NULL)
+            continue;
+        if (is_same)
+            status = failure_set(failure, REMEDY_STOP, "the saved state has no part for %s",
+                                 room->row->name);
+        else
+            room->state = room->row->open(&setup);
+    }
+    return status;
+}
+
 struct engine *engine_load(const struct engine_config *config, int32_t partition,
                            struct byte_reader *in, struct failure *failure)
 {
     struct engine *engine = create_engine(config, partition);
-    enum status status = load_header(engine, in, failure);
+    struct origin origin;
+    enum status status = load_header(engine, in, &origin, failure);
 
     if (status == STATUS_OK)
-        status = load_state(engine, in, failure);
-    if (status == STATUS_OK && byte_take_varint(in) != engine->room_count)
-        status = failure_set(failure, REMEDY_STOP, "the saved state has other parts than ours");
-    for (uint32_t i = 0; i < engine->room_count && status == STATUS_OK; i++)
-        status = load_room(engine, i, in, failure);
+        status = load_state(engine, &origin, in, failure);
+    if (status == STATUS_OK)
+        status = load_rooms(engine, &origin, in, failure);
     if (status == STATUS_OK && in->broken)
         status = failure_set(failure, REMEDY_STOP, "the saved state is cut off");
     if (status == STATUS_OK)

@@ -106,8 +106,10 @@ void engine_retire(struct engine *engine, enum event_kind kind, struct outbox *o
  * figures, as if the watermark went to infinity. */
 void engine_finish(struct engine *engine, struct outbox *outbox);
 
-/* State whose version this program cannot read, or made under another configuration
- * digest, is STATUS_BROKEN with a text that says so. */
+/* A version that this program cannot read is STATUS_BROKEN with a text that says so. State made
+ * under another configuration loads with what both have in common: rules whose definition is
+ * the same keep their windows and episodes, and all that was learnt is kept. Another rules
+ * document takes the place of what commands had changed in the former. */
 void engine_save(const struct engine *engine, struct byte_writer *out);
 struct engine *engine_load(const struct engine_config *config, int32_t partition,
                            struct byte_reader *in, struct failure *failure);

@@ -82,6 +82,7 @@ struct room {
     /* There is work for the next tick, the sooner the better. */
     bool (*is_busy)(const void *state);
     void (*save)(const void *state, struct byte_writer *out);
+    /* Also what was saved under other rules or options: of it, what fits these. */
     void *(*load)(const struct room_setup *setup, struct byte_reader *in, struct failure *failure);
     uint64_t (*digest)(const void *state);
     /* Adds its part. */

@@ -159,7 +159,7 @@ void rulebook_save(const struct rulebook *book, struct byte_writer *out)
 }
 
 /* Every switch is noted, also one that was turned back since: the list stays as it was. */
-static enum status load_switches(struct rulebook *book, struct byte_reader *in,
+static enum status load_switches(struct rulebook *book, bool is_kept, struct byte_reader *in,
                                  struct failure *failure)
 {
     uint64_t count = byte_take_count(in, 2);
@@ -170,6 +170,8 @@ static enum status load_switches(struct rulebook *book, struct byte_reader *in,
         bool is_enabled = byte_take_u8(in) != 0;
         if (in->broken)
             return failure_set(failure, REMEDY_STOP, "the saved state is cut off");
+        if (!is_kept)
+            continue;
         if (!find_rule(book, name, &index))
             return failure_set(failure, REMEDY_STOP,
                                "the saved state switches rule %.*s, which does not exist",
@@ -181,7 +183,8 @@ static enum status load_switches(struct rulebook *book, struct byte_reader *in,
     return STATUS_OK;
 }
 
-enum status rulebook_load(struct rulebook *book, struct byte_reader *in, struct failure *failure)
+enum status rulebook_load(struct rulebook *book, bool is_kept, struct byte_reader *in,
+                          struct failure *failure)
 {
     struct arena *arena = arena_create(WORK_CHUNK_BYTES);
     enum status status = STATUS_OK;
@@ -191,12 +194,12 @@ enum status rulebook_load(struct rulebook *book, struct byte_reader *in, struct 
     complaints_init(&complaints, arena);
     if (byte_take_u8(in) != 0)
         text = byte_take_view(in);
-    if (!in->broken && !view_is_absent(text) &&
+    if (!in->broken && is_kept && !view_is_absent(text) &&
         rulebook_update(book, text, &complaints) != STATUS_OK)
         status = failure_set(failure, REMEDY_STOP, "the rules in the saved state: %s",
                              complaints.first != NULL ? complaints.first->text : "not readable");
     if (status == STATUS_OK)
-        status = load_switches(book, in, failure);
+        status = load_switches(book, is_kept, in, failure);
     rulebook_settle(book);
     arena_destroy(arena);
     return status;

@@ -39,6 +39,9 @@ enum status rulebook_switch(struct rulebook *book, struct view name, bool is_ena
 void rulebook_settle(struct rulebook *book);
 
 void rulebook_save(const struct rulebook *book, struct byte_writer *out);
-/* Into one just created. STATUS_BROKEN when the text does not compile any more. */
-enum status rulebook_load(struct rulebook *book, struct byte_reader *in, struct failure *failure);
+/* Into one just created. `is_kept` false: the configuration's rules are others than when this
+ * was saved, and take the place of what commands had changed. STATUS_BROKEN when the text does
+ * not compile any more. */
+enum status rulebook_load(struct rulebook *book, bool is_kept, struct byte_reader *in,
+                          struct failure *failure);
 #endif

@@ -77,8 +77,9 @@ static const struct option options[] = {
      .preset = "1h",
      .least = 0,
      .most = 2592000000,
-     .purpose = "When no snapshot fits (the rules have changed), the state is made again from so "
-                "much of the latest history. As long as the longest window, at least."},
+     .purpose = "When no snapshot can be read and the journal does not reach back to its first "
+                "record, the state is made again from so much of the latest history. As long as "
+                "the longest window, at least."},
 };
 
 const struct option_table pipeline_option_table = {

@@ -59,9 +59,9 @@ struct restore {
     bool has_target;
 
     struct snapshot_reader *reader;
-    bool is_parked;           /* the machine was parked here */
-    bool has_base;            /* the machine is that of record base_sequence */
-    bool is_refused_by_rules; /* a snapshot was, for its configuration */
+    bool is_parked;  /* the machine was parked here */
+    bool has_base;   /* the machine is that of record base_sequence */
+    bool is_adapted; /* the snapshot was made under another configuration */
     struct engine *engine;
     uint64_t base_epoch, base_sequence;
     int64_t journal_from;
@@ -198,13 +198,10 @@ static void load_snapshot(struct restore *restore)
     struct byte_reader image = snapshot_reader_image(restore->reader);
     struct failure failure = {0};
 
-    if (manifest->config_digest != engine_config_digest(config)) {
-        restore->is_refused_by_rules = true;
-        refuse_snapshot(restore, "it was made under other rules or settings");
-        return;
-    }
+    restore->is_adapted = manifest->config_digest != engine_config_digest(config);
     restore->engine = engine_load(config, number_of(restore), &image, &failure);
-    if (restore->engine != NULL && engine_digest(restore->engine) != manifest->engine_digest) {
+    if (restore->engine != NULL && !restore->is_adapted &&
+        engine_digest(restore->engine) != manifest->engine_digest) {
         failure_set(&failure, REMEDY_SET_ASIDE, "it loads into another state than was saved");
         engine_close(restore->engine);
         restore->engine = NULL;
@@ -213,6 +210,11 @@ static void load_snapshot(struct restore *restore)
         refuse_snapshot(restore, failure.text);
         return;
     }
+    if (restore->is_adapted)
+        log_info(ROOM,
+                 "partition %" PRId32 ": rules or settings are others than when its state was "
+                 "saved; what they do not touch is kept",
+                 number_of(restore));
     if (manifest->partition_count != restore->pipeline->partition_count)
         log_error(ROOM,
                   "partition %" PRId32 ": the inputs had %" PRId32 " partitions when its state was "
@@ -300,12 +302,12 @@ static uint64_t count_events(struct journal_cursor cursor)
 }
 
 /* Replay begins with this record when there is no snapshot. A journal that is whole is
- * replayed from its first record; else, or when the rules have changed, only its last
- * snapshot.rebuild_ms: windows are short, and what is older would only cost time. */
+ * replayed from its first record, else only its last snapshot.rebuild_ms: windows are short,
+ * and what is older would only cost time. */
 static bool is_too_old(const struct restore *restore, const struct record *record,
                        uint64_t sequence)
 {
-    if (sequence == 1 && !restore->is_refused_by_rules)
+    if (sequence == 1)
         return false;
     return record->timestamp_ms > 0 &&
            record->timestamp_ms <
@@ -364,9 +366,8 @@ static void begin_scan(struct restore *restore)
 
 static void begin_replay(struct restore *restore)
 {
-    /* New rules begin with what the windows need, by intention. */
-    bool is_beginning_gone = !restore->has_base && !restore->is_refused_by_rules &&
-                             restore->last_sequence > 0 && restore->first_sequence != 1;
+    bool is_beginning_gone =
+        !restore->has_base && restore->last_sequence > 0 && restore->first_sequence != 1;
 
     tap_close(&restore->journal);
     if (restore->has_gap)
@@ -374,12 +375,11 @@ static void begin_replay(struct restore *restore)
                   "partition %" PRId32 ": journal records are missing (retention of the journal "
                   "shorter than two snapshot intervals?): its state is not complete",
                   number_of(restore));
-    else if (!restore->has_base && restore->last_sequence > 0 && restore->first_sequence != 1)
+    else if (is_beginning_gone)
         log_warn(ROOM,
-                 "partition %" PRId32 ": no snapshot%s: its state begins empty, at journal record "
+                 "partition %" PRId32 ": no snapshot: its state begins empty, at journal record "
                  "%" PRIu64 " of %" PRIu64,
-                 number_of(restore), restore->is_refused_by_rules ? " under these rules" : "",
-                 restore->first_sequence, restore->last_sequence);
+                 number_of(restore), restore->first_sequence, restore->last_sequence);
     if (restore->has_gap || is_beginning_gone)
         meters_gap(restore->pipeline);
     if (restore->engine == NULL)
@@ -879,7 +879,8 @@ static enum status settle(struct restore *restore)
     partition->cut_sequence = restore->target;
     partition->committed_sequence = restore->target;
     partition->journal_floor = restore->journal_next;
-    partition->wants_snapshot = !restore->has_base && restore->events_done > 0;
+    partition->wants_snapshot =
+        restore->is_adapted || (!restore->has_base && restore->events_done > 0);
     duration_ms = clock_monotonic_ms(restore->pipeline->setup.clock) - restore->began_ms;
     log_info(ROOM,
              "partition %" PRId32 ": restored in %" PRId64 " ms: %s%s, %" PRIu64

@@ -569,6 +569,9 @@ static enum status follow_link(struct verify *verify, const struct chain_link *l
     struct journal_operation operation;
     enum status status = journal_open(link->value, &head, &cursor, failure);
 
+    if (status == STATUS_OK)
+        verify->report->foreign_records +=
+            head.config_digest != engine_config_digest(verify->setup->engine_config);
     while (status == STATUS_OK && journal_next(&cursor, &operation)) {
         if (operation.kind != JOURNAL_TICK) {
             status = follow_range(verify, &operation, failure);
@@ -770,6 +773,7 @@ void state_print_report(const struct state_report *report, struct byte_writer *o
     print_number(&json, "differences", report->differences);
     print_number(&json, "journal_records", report->journal_records);
     print_number(&json, "void_records", report->zombie_records);
+    print_number(&json, "records_of_other_settings", report->foreign_records);
     print_number(&json, "events", report->events);
     print_number(&json, "set_aside", report->passed + report->set_aside);
     print_number(&json, "set_aside_found", report->letters_found);

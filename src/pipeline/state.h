@@ -34,9 +34,11 @@ enum status state_inspect(const struct state_setup *setup, int32_t partition,
 
 struct state_report {
     uint64_t journal_records, zombie_records;
-    uint64_t events;    /* given to the machines */
-    uint64_t passed;    /* set aside or forwarded unseen */
-    uint64_t set_aside; /* by a machine's verdict */
+    uint64_t foreign_records; /* written under other rules or settings than ours: what these
+                               * led to may differ */
+    uint64_t events;          /* given to the machines */
+    uint64_t passed;          /* set aside or forwarded unseen */
+    uint64_t set_aside;       /* by a machine's verdict */
     uint64_t results_expected, results_found;
     uint64_t results_repeated; /* same key, same bytes: only at-least-once has them */
     uint64_t letters_found;    /* dead letters and forwarded records */

@@ -193,6 +193,12 @@ static void drop_weakest(struct store *store, struct customer *customer)
     customer_reserve(store, customer, kept);
 }
 
+void customer_trim_habits(struct store *store, struct customer *customer)
+{
+    while (customer->habit_count > (uint32_t)store->options.history_products_max)
+        drop_weakest(store, customer);
+}
+
 struct habit *customer_add_habit(struct store *store, struct customer *customer, uint32_t product)
 {
     if (customer->habit_count >= (uint32_t)store->options.history_products_max)

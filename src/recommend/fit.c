@@ -184,10 +184,28 @@ static void remove_order(struct fit *fit, struct store *store, struct market *ma
             (fit->order_count - index) * sizeof(struct kept_order *));
 }
 
-static void open_orders(struct fit *fit, struct store *store, struct market *market)
+static void open_orders(struct fit *fit, struct store *store, struct market *market,
+                        uint32_t capacity)
 {
-    fit->order_capacity = (uint32_t)store->options.kept_orders_max;
-    fit->orders = market_take(store, market, fit->order_capacity * sizeof(struct kept_order *));
+    fit->order_capacity = capacity;
+    fit->orders = market_take(store, market, capacity * sizeof(struct kept_order *));
+}
+
+/* A loaded state may be one of another kept_orders_max. */
+static void fit_capacity(struct fit *fit, struct store *store, struct market *market)
+{
+    uint32_t most = (uint32_t)store->options.kept_orders_max, former = fit->order_capacity;
+    struct kept_order **orders = fit->orders;
+
+    if (former == most)
+        return;
+    while (fit->order_count > most)
+        remove_order(fit, store, market, 0);
+    open_orders(fit, store, market, most);
+    if (orders == NULL)
+        return;
+    memcpy(fit->orders, orders, fit->order_count * sizeof(struct kept_order *));
+    market_give(store, market, orders, former * sizeof(struct kept_order *));
 }
 
 void fit_keep(struct fit *fit, struct store *store, struct market *market,
@@ -204,8 +222,7 @@ void fit_keep(struct fit *fit, struct store *store, struct market *market,
     uint32_t count = choose(ranking, &cut, chosen);
     while (owned_count < count && chosen[owned_count].index < ranking->owned_count)
         owned_count++;
-    if (fit->orders == NULL)
-        open_orders(fit, store, market);
+    fit_capacity(fit, store, market);
     if (fit->order_count == fit->order_capacity)
         remove_order(fit, store, market, 0);
     struct kept_order *order = market_take(store, market, bytes_of_order(count, owned_count));
@@ -558,6 +575,7 @@ void fit_save(const struct fit *fit, struct byte_writer *out)
     byte_put_varint(out, fit->fitted_count);
     put_floats(out, (const float[]){fit->strength, fit->loss_without, fit->loss_with}, 3);
     byte_put_u8(out, (uint8_t)((fit->orders != NULL) | (fit->fitting != NULL) << 1));
+    byte_put_varint(out, fit->order_capacity);
     byte_put_varint(out, fit->order_count);
     for (uint32_t i = 0; i < fit->order_count; i++)
         save_order(fit->orders[i], out);
@@ -580,12 +598,12 @@ void fit_load(struct fit *fit, struct store *store, struct market *market, struc
     fit->loss_without = figures[1];
     fit->loss_with = figures[2];
     uint8_t flags = byte_take_u8(in);
+    uint32_t capacity = byte_take_upto(in, KEPT_ORDERS_MAX);
     uint64_t count = byte_take_count(in, sizeof(struct kept_order) / 2);
     bool has_orders = (flags & 1) != 0;
-    in->broken |= count > (uint64_t)store->options.kept_orders_max || (!has_orders && count > 0);
-    in->broken |= has_orders && store->options.kept_orders_max == 0;
+    in->broken |= count > capacity || has_orders != (capacity > 0);
     if (!in->broken && has_orders)
-        open_orders(fit, store, market);
+        open_orders(fit, store, market, capacity);
     for (uint64_t i = 0; i < count && !in->broken; i++)
         load_order(fit, store, market, in);
     if (!in->broken && (flags & 2) != 0)

@@ -38,6 +38,7 @@ extern const int top_half_life[TOP_COUNT];
 
 enum {
     HISTORY_PRODUCTS_MAX = 4096, /* the most that history_products_max may be */
+    KEPT_ORDERS_MAX = 16384,     /* the most that kept_orders_max may be */
     BASKET_MAX = 2048,           /* distinct products of an order that are learnt */
     BASKET_KEPT_MAX = 256,       /* of these, remembered as the customer's last basket */
 };
@@ -248,6 +249,8 @@ void store_trim(struct store *store, struct market *grown, uint32_t keep_custome
 
 /* Capacities follow from counts alone, so that a loaded state takes the same memory. */
 void customer_reserve(struct store *store, struct customer *customer, uint32_t habit_count);
+/* Back to history_products_max habits. */
+void customer_trim_habits(struct store *store, struct customer *customer);
 void customer_set_basket(struct store *store, struct customer *customer, const uint32_t *products,
                          uint32_t count);
 /* Products have got new numbers, by the old ones; 0: gone. */

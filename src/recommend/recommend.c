@@ -121,7 +121,7 @@ static const struct option options[] = {
      .offset = AT(kept_orders_max),
      .preset = "2048",
      .least = 0,
-     .most = 16384,
+     .most = KEPT_ORDERS_MAX,
      .purpose = "Orders of a tenant of plan enterprise that are kept, as numbers, for fits; one "
                 "of four of its newest, up to 5 KiB each."},
     {.name = "summary",

@@ -132,7 +132,9 @@ void recommend_command(struct recommend *recommend, const struct event *event,
                        struct outbox *outbox, struct recommend_answer *answer);
 
 void recommend_save(const struct recommend *recommend, struct byte_writer *out);
-/* Broken bytes, or a version that this program cannot read: NULL and `failure`. */
+/* Broken bytes, or a version that this program cannot read: NULL and `failure`. Under other
+ * options than it was saved with: what exceeds their limits goes, and a tenant that is as the
+ * former model and push had it follows the new ones. */
 struct recommend *recommend_load(const struct recommend_options *options, struct byte_reader *in,
                                  struct failure *failure);
 uint64_t recommend_digest(const struct recommend *recommend);

@@ -6,6 +6,7 @@
  * Floats are written as their bits; counts, numbers and times as varints.
  */
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -14,7 +15,7 @@
 #include "recommend/model.h"
 #include "recommend/state.h"
 
-enum { SAVED_VERSION = 5 };
+enum { SAVED_VERSION = 6 };
 #define SAVED_MAGIC UINT32_C(0x4d4d4352) /* "RCMM" */
 
 static struct view take_id(struct byte_reader *in)
@@ -199,10 +200,12 @@ static void load_habits(struct store *store, struct customer *customer, struct b
         habit->first_minute = byte_take_upto(in, UINT32_MAX);
         habit->last_minute = byte_take_upto(in, UINT32_MAX);
         habit->views = byte_take_upto(in, UINT32_MAX);
-        in->broken |= habit->product == 0;
+        in->broken |= habit->product == 0 || !isfinite(habit->weight);
     }
     customer->habit_count = (uint32_t)count;
     store->pair_count += count;
+    if (!in->broken)
+        customer_trim_habits(store, customer);
 }
 
 static void load_basket(struct store *store, struct customer *customer, struct byte_reader *in)
@@ -306,7 +309,42 @@ static void save_market(const struct store *store, const struct market *market,
     dedicated_save(market, out);
 }
 
-static void load_market(struct store *store, struct market *market, struct byte_reader *in)
+/* What new tenants began with when the state was saved. */
+struct presets {
+    const struct model_kind *kind; /* NULL: of a name that is no more */
+    bool is_pushing;
+};
+
+static void save_presets(const struct store *store, struct byte_writer *out)
+{
+    byte_put_view(out, view_of(model_kinds[store->options.model]->name));
+    byte_put_u8(out, store->options.is_pushing);
+}
+
+static struct presets load_presets(struct byte_reader *in)
+{
+    struct view name = byte_take_view(in);
+    struct presets presets = {.is_pushing = byte_take_u8(in) != 0};
+
+    if (!view_is_absent(name))
+        presets.kind = model_find(name);
+    return presets;
+}
+
+/* A tenant that is as the configuration had it follows the configuration. */
+static void follow_presets(struct store *store, struct market *market,
+                           const struct presets *presets)
+{
+    const struct model_kind *kind = model_kinds[store->options.model];
+
+    if (market->is_pushing == presets->is_pushing)
+        market->is_pushing = store->options.is_pushing;
+    if (market->kind == presets->kind && market->kind != kind)
+        market_select_kind(store, market, kind);
+}
+
+static void load_market(struct store *store, struct market *market, const struct presets *presets,
+                        struct byte_reader *in)
 {
     struct view name = byte_take_view(in);
     const struct model_kind *kind = view_is_absent(name) ? NULL : model_find(name);
@@ -341,6 +379,8 @@ static void load_market(struct store *store, struct market *market, struct byte_
         kind->load(market->model, store, market, in);
     if (!in->broken)
         dedicated_load(store, market, in);
+    if (!in->broken)
+        follow_presets(store, market, presets);
 }
 
 /* ---- the store ---- */
@@ -348,6 +388,7 @@ static void load_market(struct store *store, struct market *market, struct byte_
 /* Markets keep their places: turns and summaries go by them. */
 static void save_markets(const struct store *store, struct byte_writer *out)
 {
+    save_presets(store, out);
     byte_put_varint(out, store->market_count);
     for (uint32_t i = 0; i < store->market_count; i++) {
         const struct market *market = store->markets[i];
@@ -359,6 +400,7 @@ static void save_markets(const struct store *store, struct byte_writer *out)
 
 static void load_markets(struct store *store, struct byte_reader *in)
 {
+    const struct presets presets = load_presets(in);
     uint64_t count = byte_take_count(in, 1);
 
     for (uint64_t i = 0; i < count && !in->broken; i++) {
@@ -371,7 +413,7 @@ static void load_markets(struct store *store, struct byte_reader *in)
             in->broken = true;
             return;
         }
-        load_market(store, market_create(store, id), in);
+        load_market(store, market_create(store, id), &presets, in);
     }
 }
 

@@ -4,8 +4,8 @@ import signal
 import unittest
 import uuid
 
-from episodes import EpisodeTest, Load, all_failures
-from world import KAFKA_SERVICE, Recorder, produce_lines, services, sql, wait_until
+from episodes import START, TENANTS, EpisodeTest, Load, all_failures
+from world import KAFKA_SERVICE, ROOT, Recorder, produce_lines, services, sql, wait_until
 
 
 class Recovery(EpisodeTest):
@@ -70,6 +70,39 @@ class Recovery(EpisodeTest):
         self.check_published_once(self.check_final(load.count))
         self.assertEqual(first.stop(), 0)
         self.assertEqual(second.stop(), 0)
+
+    def test_other_settings_keep_the_state(self):
+        """A tenant is added and one rule changed: windows of the other rules, and what was learnt,
+        go on."""
+        settings = self.config(processing=["snapshot.interval_ms: 1s"])
+        self.create_topics(settings)
+        weir = self.weir(settings)
+        weir.wait_ready()
+        produce_lines(self.topic("auth-events"), all_failures(0, 4))
+        produce_lines(self.topic("orders"), [
+            {"event_id": f"o-{n}", "order_id": f"o-{n}", "tenant_id": TENANTS[0],
+             "customer_id": "c", "currency": "USD", "amount": 5, "event_time": START + n,
+             "items": [{"product_id": "p", "quantity": 1, "unit_price": 5}]} for n in range(3)])
+        wait_until(lambda: weir.metric("weir_events_total") >= 4 * len(TENANTS) + 3, "events")
+        before = weir.metric("weir_snapshots_total", "written")
+        wait_until(lambda: weir.metric("weir_snapshots_total", "written") > before, "a snapshot")
+        self.assertEqual(weir.stop(), 0)
+        rules = (ROOT / "config" / "rules.yaml").read_text()
+        head, name, tail = rules.partition("- name: failed-auth-by-ip\n")
+        (self.folder / "rules.yaml").write_text(
+            head + name + tail.replace("condition: {gte: 5}", "condition: {gte: 2}", 1))
+        weir = self.weir(settings + f"rules: {self.folder}/rules.yaml\n"
+                         f"tenants:\n  list: [{TENANTS[0]}]\n")
+        weir.wait_ready()
+        self.assertIn("rules or settings are others", weir.log())
+        wait_until(lambda: weir.metric("weir_recommend_customers") == 1, "the customer")
+        produce_lines(self.topic("auth-events"), all_failures(4, 1))
+        wanted = {(tenant, rule) for tenant in TENANTS
+                  for rule in ("failed-auth", "failed-auth-by-user")}
+        wait_until(lambda: {(a["tenant_id"], a["type"]) for a in self.alerts()} == wanted,
+                   "alerts of the rules that were left alone")
+        self.assertEqual({a["value"] for a in self.alerts()}, {5})
+        self.assertEqual(weir.stop(), 0)
 
     def test_broker_down_and_back(self):
         settings = self.config()

@@ -1,4 +1,9 @@
-/* A saved state behind a good header: it loads into a sound engine, or is refused. */
+/*
+ * A saved state behind a good header: it loads into a sound engine, or is refused.
+ *
+ *   1   bit 0: it was made under another configuration, bit 1: under other rules
+ *   n   what follows the header
+ */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -6,7 +11,7 @@
 #include "cli/yaml.h"
 #include "engine/engine.h"
 
-enum { HEADER_BYTES = 4 + 2 + 8 + 8 };
+enum { CONFIG_DIGEST_AT = 4 + 2, RULES_DIGEST_AT = CONFIG_DIGEST_AT + 8, HEADER_BYTES = 30 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,12 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct byte_writer image;
     struct byte_reader reader;
     struct failure failure;
+    uint8_t origin = size > 0 ? data[0] : 0;
 
     byte_writer_init(&image);
     engine_save(engine, &image);
     engine_close(engine);
     image.size = HEADER_BYTES;
-    byte_put(&image, data, size);
+    image.data[CONFIG_DIGEST_AT] ^= (char)(origin & 1);
+    image.data[RULES_DIGEST_AT] ^= (char)(origin >> 1 & 1);
+    byte_put(&image, data + (size > 0), size - (size > 0));
     reader = byte_reader_of(image.data, image.size);
     engine = engine_load(config, 0, &reader, &failure);
     if (engine != NULL) {

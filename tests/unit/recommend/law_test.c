@@ -48,12 +48,11 @@ static void play(struct shop *shop, struct recommend *recommend, uint32_t rounds
     }
 }
 
-static struct recommend *reload(const struct recommend_options *options,
-                                struct recommend *recommend)
+static struct recommend *load_copy(const struct recommend_options *options,
+                                   const struct recommend *recommend)
 {
     struct byte_writer out;
     struct failure failure = {0};
-    struct recommend_stats stats, loaded_stats;
 
     byte_writer_init(&out);
     recommend_save(recommend, &out);
@@ -61,12 +60,30 @@ static struct recommend *reload(const struct recommend_options *options,
     struct recommend *loaded = recommend_load(options, &in, &failure);
     assert_non_null(loaded);
     assert_int_equal(byte_reader_left(&in), 0);
+    byte_writer_free(&out);
+    return loaded;
+}
+
+static struct recommend *reload_under(const struct recommend_options *options,
+                                      struct recommend *recommend)
+{
+    struct recommend *loaded = load_copy(options, recommend);
+
+    recommend_close(recommend);
+    return loaded;
+}
+
+static struct recommend *reload(const struct recommend_options *options,
+                                struct recommend *recommend)
+{
+    struct recommend_stats stats, loaded_stats;
+    struct recommend *loaded = load_copy(options, recommend);
+
     assert_int_equal(recommend_digest(loaded), recommend_digest(recommend));
     recommend_stats(recommend, &stats);
     recommend_stats(loaded, &loaded_stats);
     assert_memory_equal(&loaded_stats, &stats, sizeof stats);
     recommend_close(recommend);
-    byte_writer_free(&out);
     return loaded;
 }
 
@@ -130,6 +147,46 @@ static void the_same_holds_when_memory_is_short(void **state)
     options.neighbours_max = 24;
     options.is_pushing = true;
     compare_with_reloads(options, 1);
+}
+
+/* Tenants follow the model and push of the configuration unless a command said otherwise, and no
+ * limit is too low for what was saved under a higher one. */
+static void a_state_of_other_options_follows_them(void **state)
+{
+    static const char *const names[] = {"north", "south"};
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(1);
+    struct outbox *outbox = outbox_create();
+    struct recommend *recommend = recommend_open(&options);
+    struct recommend_stats before, after;
+    struct event event;
+
+    (void)state;
+    play(&shop, recommend, ROUNDS, outbox);
+    event = shop_command(&shop, names[1], "select-model");
+    event.command.model_name = VIEW_LITERAL("knn");
+    shop_tell(&shop, recommend, &event, outbox);
+    recommend_stats(recommend, &before);
+    while (strcmp(recommend_model_names[options.model], "popularity") != 0)
+        options.model++;
+    options.is_pushing = true;
+    options.history_products_max = 16;
+    options.neighbours_max = 8;
+    recommend = reload_under(&options, recommend);
+    recommend_stats(recommend, &after);
+    assert_int_equal(after.customers, before.customers);
+    assert_int_equal(after.products, before.products);
+    assert_true(after.pairs < before.pairs && after.pairs > 0);
+    for (uint32_t tenant = 0; tenant < 2; tenant++) {
+        outbox_reset(outbox);
+        event = shop_order(&shop, names[tenant], "c1", (const uint32_t[]){1, 2}, 2);
+        shop_apply(recommend, &event, outbox);
+        assert_true(
+            view_is_text(shop_list(outbox)->model_name, tenant == 0 ? "popularity" : "knn"));
+    }
+    play(&shop, recommend, 100, outbox);
+    recommend = reload(&options, recommend);
+    shop_end(&shop, recommend, outbox);
 }
 
 static void state_stays_within_its_budget(void **state)
@@ -473,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_same_events_give_the_same_bytes),
         cmocka_unit_test(a_loaded_state_goes_on_as_the_saved_one),
         cmocka_unit_test(the_same_holds_when_memory_is_short),
+        cmocka_unit_test(a_state_of_other_options_follows_them),
         cmocka_unit_test(state_stays_within_its_budget),
         cmocka_unit_test(a_tenant_stays_within_its_own_bound),
         cmocka_unit_test(a_poisoned_tenant_changes_nobody_else),
