@@ -36,31 +36,46 @@ static void fit_places(struct basket *basket, const struct market *market)
     basket->place_capacity = capacity;
 }
 
+static void add_item(struct recommend *recommend, struct market *market,
+                     const struct order_item *item, uint32_t hash, int64_t time_ms)
+{
+    struct basket *basket = &recommend->basket;
+    uint32_t number = product_find_hashed(market, item->product_id, hash);
+
+    if (number == 0 && basket->count == BASKET_MAX)
+        return;
+    if (number == 0)
+        number = product_add(&recommend->store, market, item->product_id);
+    product_see(market, number, time_ms);
+    fit_places(basket, market);
+    if (basket->place[number] == 0) {
+        if (basket->count == BASKET_MAX)
+            return;
+        basket->products[basket->count] = number;
+        basket->quantities[basket->count] = 0;
+        basket->place[number] = ++basket->count;
+    }
+    basket->quantities[basket->place[number] - 1] += (float)item->quantity;
+}
+
+/* Products lie anywhere, their names elsewhere: a handful is fetched at once. */
 static void fill_basket(struct recommend *recommend, struct market *market,
                         const struct event *event)
 {
-    struct basket *basket = &recommend->basket;
+    enum { HANDFUL = 32 };
     const struct order_item *items = event->order.items.at;
     uint32_t item_count = event->order.items.count;
+    uint32_t hashes[HANDFUL];
 
     product_make_room(&recommend->store, market, item_count < BASKET_MAX ? item_count : BASKET_MAX);
-    basket->count = 0;
-    for (uint32_t i = 0; i < item_count; i++) {
-        uint32_t number = product_find(market, items[i].product_id);
-        if (number == 0 && basket->count == BASKET_MAX)
-            continue;
-        if (number == 0)
-            number = product_add(&recommend->store, market, items[i].product_id);
-        product_see(market, number, event->event_time_ms);
-        fit_places(basket, market);
-        if (basket->place[number] == 0) {
-            if (basket->count == BASKET_MAX)
-                continue;
-            basket->products[basket->count] = number;
-            basket->quantities[basket->count] = 0;
-            basket->place[number] = ++basket->count;
-        }
-        basket->quantities[basket->place[number] - 1] += (float)items[i].quantity;
+    recommend->basket.count = 0;
+    for (uint32_t done = 0; done < item_count; done += HANDFUL) {
+        uint32_t count = item_count - done < HANDFUL ? item_count - done : HANDFUL;
+        for (uint32_t i = 0; i < count; i++)
+            hashes[i] = product_hash(market, items[done + i].product_id);
+        product_prefetch(market, hashes, count);
+        for (uint32_t i = 0; i < count; i++)
+            add_item(recommend, market, &items[done + i], hashes[i], event->event_time_ms);
     }
 }
 
@@ -137,6 +152,36 @@ struct meeting {
     uint64_t what;
 };
 
+/* How many orders the one in hand stands for in the product's row: of a product in so many
+ * orders that they tell little news, one in `weight` is counted as so many, chosen as if by
+ * lot. 0: not this one. */
+static uint32_t weigh_meeting(const struct recommend *recommend, const struct market *market,
+                              uint32_t number)
+{
+    float orders = market->products[number].orders;
+    float limit = (float)recommend->store.options.neighbours_exact;
+    uint32_t weight = 1;
+
+    for (; orders >= limit && weight < NEIGHBOUR_WEIGHT_MAX; limit *= 4)
+        weight *= 2;
+    return (hash_mix(market->totals.orders, number) & (weight - 1)) == 0 ? weight : 0;
+}
+
+/* Takes out whom the lot passes over. */
+static uint32_t weigh_meetings(const struct recommend *recommend, const struct market *market,
+                               struct meeting *meetings, uint32_t count)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t weight = weigh_meeting(recommend, market, meetings[i].number);
+        meetings[kept] = meetings[i];
+        meetings[kept].what *= weight;
+        kept += weight != 0;
+    }
+    return kept;
+}
+
 /* Those of the basket met each other, those of the customer's last basket were followed by
  * it. Most of the time goes into fetching their rows, so each is visited once. */
 static uint32_t list_meetings(const struct recommend *recommend, const struct customer *customer,
@@ -166,6 +211,7 @@ static void learn_meetings(struct recommend *recommend, struct market *market,
     const uint32_t *others = recommend->basket.products;
     const struct product *products = market->products;
     uint32_t count = list_meetings(recommend, customer, meetings);
+    count = weigh_meetings(recommend, market, meetings, count);
     uint32_t other_count = count_of_pairs(recommend);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -187,11 +233,11 @@ static void learn_products(struct recommend *recommend, struct market *market,
     market_growth(market, time_ms, growth);
     for (uint32_t i = 0; customer != NULL && i < customer->basket_count; i++) {
         market->products[customer->basket[i]].sources += 1;
-        product_rescale(market, customer->basket[i]);
+        product_rescale_sources(market, customer->basket[i]);
     }
     for (uint32_t i = 0; i < basket->count; i++) {
         market->products[basket->products[i]].orders += 1;
-        product_rescale(market, basket->products[i]);
+        product_rescale_orders(market, basket->products[i]);
         product_raise(market, basket->products[i], growth, 1);
     }
 }

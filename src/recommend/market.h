@@ -196,6 +196,10 @@ void market_destroy(struct store *store, struct market *market);
 
 /* 0: never seen. */
 uint32_t product_find(const struct market *market, struct view id);
+/* The same in steps, for many at once: hashes, products on their way here, numbers. */
+uint32_t product_hash(const struct market *market, struct view id);
+void product_prefetch(const struct market *market, const uint32_t *hashes, uint32_t count);
+uint32_t product_find_hashed(const struct market *market, struct view id, uint32_t hash);
 /* One more, which must not be there yet. */
 uint32_t product_add(struct store *store, struct market *market, struct view id);
 /* It was bought or looked at. */
@@ -213,7 +217,9 @@ void product_raise(struct market *market, uint32_t number, const float growth[HA
 void market_growth(struct market *market, int64_t time_ms, float growth[HALF_LIFE_COUNT]);
 /* What turns popularity into its decayed value at time_ms. */
 void market_fade(const struct market *market, int64_t time_ms, float fade[HALF_LIFE_COUNT]);
-/* After `orders` or `sources` changed. */
+/* After `orders`, `sources` or both changed. */
+void product_rescale_orders(struct market *market, uint32_t number);
+void product_rescale_sources(struct market *market, uint32_t number);
 void product_rescale(struct market *market, uint32_t number);
 /* The `count` longest unseen go, but for blocked ones; the others get new numbers. */
 void product_drop_oldest(struct store *store, struct market *market, uint32_t count);

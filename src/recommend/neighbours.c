@@ -118,13 +118,22 @@ static void replace_lightest(uint64_t *bucket, uint32_t number, uint64_t what)
     *lightest = number | missed << 20 | what;
 }
 
-static uint64_t count_one(uint64_t entry, uint64_t what)
+/* Counts stop at their end; `what` is far less than half of that. */
+static uint64_t count_near_end(uint64_t entry, uint64_t what)
 {
-    if (neighbour_together(entry) == COUNT_MAX)
-        what &= ~NEIGHBOUR_TOGETHER;
-    if (neighbour_next(entry) == COUNT_MAX)
-        what &= ~NEIGHBOUR_NEXT;
-    return entry + what;
+    uint64_t together = neighbour_together(entry) + neighbour_together(what);
+    uint64_t next = neighbour_next(entry) + neighbour_next(what);
+
+    together = together < COUNT_MAX ? together : COUNT_MAX;
+    next = next < COUNT_MAX ? next : COUNT_MAX;
+    return (entry & UINT32_MAX) | together << 32 | next << 48;
+}
+
+static inline uint64_t count_one(uint64_t entry, uint64_t what)
+{
+    static const uint64_t halves = (NEIGHBOUR_TOGETHER | NEIGHBOUR_NEXT) << 15;
+
+    return (entry & halves) == 0 ? entry + what : count_near_end(entry, what);
 }
 
 /* False: its bucket is full. */

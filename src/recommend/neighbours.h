@@ -62,12 +62,13 @@ static inline uint32_t neighbour_next(uint64_t entry)
     return (uint32_t)(entry >> 48);
 }
 
-/* What is counted: one of them, or both. */
+/* What is counted: one of them, or both; times how many orders that stands for. */
 #define NEIGHBOUR_TOGETHER (UINT64_C(1) << 32)
 #define NEIGHBOUR_NEXT (UINT64_C(1) << 48)
+enum { NEIGHBOUR_WEIGHT_MAX = 256 };
 
-/* Counts each of `numbers` (distinct, > 0) but `self` once. bucket_max: a power of two, at
- * most NEIGHBOUR_BUCKETS_MAX, the same in every call. */
+/* Counts `what` for each of `numbers` (distinct, > 0) but `self`. bucket_max: a power of two,
+ * at most NEIGHBOUR_BUCKETS_MAX, the same in every call. */
 void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t bucket_max,
                     uint32_t self, const uint32_t *numbers, uint32_t number_count, uint64_t what);
 /* Rows lie far apart: before neighbours_add of the same, while something else is done. */

@@ -24,7 +24,33 @@ enum { PRODUCTS_LEAST = 16, ZERO_AGE_HALF_LIVES_MAX = 60 };
 
 /* ---- names ---- */
 
-static uint32_t find_hashed(const struct market *market, struct view id, uint32_t hash)
+uint32_t product_hash(const struct market *market, struct view id)
+{
+    uint32_t hash = (uint32_t)hash_place(id, 0);
+
+    table_prefetch(&market->product_table, hash);
+    return hash;
+}
+
+/* Only guesses, by hash: to fetch another's product is harmless. */
+void product_prefetch(const struct market *market, const uint32_t *hashes, uint32_t count)
+{
+    uint32_t at;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const char *product =
+            (const char *)&market->products[table_first(&market->product_table, hashes[i], &at)];
+        __builtin_prefetch(product);
+        __builtin_prefetch(product + 64);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = table_first(&market->product_table, hashes[i], &at);
+        if (number != 0)
+            __builtin_prefetch(market->products[number].id.data);
+    }
+}
+
+uint32_t product_find_hashed(const struct market *market, struct view id, uint32_t hash)
 {
     uint32_t at, number;
 
@@ -37,7 +63,7 @@ static uint32_t find_hashed(const struct market *market, struct view id, uint32_
 
 uint32_t product_find(const struct market *market, struct view id)
 {
-    return find_hashed(market, id, (uint32_t)hash_place(id, 0));
+    return product_find_hashed(market, id, (uint32_t)hash_place(id, 0));
 }
 
 static void *resize_run(struct store *store, struct market *market, void *old, size_t item_bytes,
@@ -279,21 +305,34 @@ static float power(float x, float exponent)
 
 /* Common products are worth less as evidence, at either end of a pair; how much less was
  * found by trying. */
-void product_rescale(struct market *market, uint32_t number)
+static const float few = 5.0f;
+
+void product_rescale_sources(struct market *market, uint32_t number)
 {
-    static const float few = 5.0f;
     struct product *product = &market->products[number];
-    float orders = product->orders + few;
-    float root = sqrtf(orders);
 
     product->from_next = power(product->sources + few, -.6f);
+}
+
+void product_rescale_orders(struct market *market, uint32_t number)
+{
+    struct product *product = &market->products[number];
+    float orders = product->orders + few;
+    float root = 1.0f / sqrtf(orders);
+
     product->from_together = 1.0f / orders;
     market->scales[number] = (struct product_scale){{
-        [SIGNAL_LAST] = 1.0f / root,
+        [SIGNAL_LAST] = root,
         [SIGNAL_EXTRA] = 1.0f,
-        [SIGNAL_TOGETHER] = 1.0f / root,
+        [SIGNAL_TOGETHER] = root,
         [SIGNAL_NEXT] = power(orders, -.4f),
     }};
+}
+
+void product_rescale(struct market *market, uint32_t number)
+{
+    product_rescale_sources(market, number);
+    product_rescale_orders(market, number);
 }
 
 void product_meet(struct store *store, struct market *market, uint32_t number,

@@ -50,6 +50,15 @@ static const struct option options[] = {
      .most = NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET,
      .purpose = "Products kept with each product as bought together with it; rounded down to a "
                 "power of two."},
+    {.name = "neighbours.exact_orders",
+     .type = OPTION_INT,
+     .offset = AT(neighbours_exact),
+     .preset = "128",
+     .least = 1,
+     .most = 1 << 30,
+     .purpose = "Orders of one product that all count for what is bought together with it. From so "
+                "many on one in two counts, as two; from four times as many one in four, as four; "
+                "and so on: what thousands of orders have told, the next hardly changes."},
     {.name = "basket.pairs_max",
      .type = OPTION_INT,
      .offset = AT(basket_pairs_max),
@@ -149,6 +158,7 @@ uint64_t recommend_options_digest(const struct recommend_options *values)
         values->tenant_bytes_max,
         values->products_max,
         values->neighbours_max,
+        values->neighbours_exact,
         values->history_products_max,
         values->basket_pairs_max,
         values->slice_customers_max,

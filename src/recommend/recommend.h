@@ -43,6 +43,7 @@ struct recommend_options {
     int64_t tenant_bytes_max;     /* of one tenant, with all that belongs to it */
     int64_t products_max;         /* of one tenant; the least recently seen go first */
     int64_t neighbours_max;       /* products kept with each product as bought together */
+    int64_t neighbours_exact;     /* orders of one product that all count for its neighbours */
     int64_t basket_pairs_max;     /* products of one order that become neighbours */
     int64_t history_products_max; /* kept of one customer */
     int64_t slice_customers_max;  /* of batch jobs, ranked in one tick */

@@ -122,6 +122,7 @@ static void counts_are_those_of_another_program(void **state)
     options.bytes_max = SIZE_MAX;
     options.neighbours_max = NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET;
     options.basket_pairs_max = BASKET_MAX;
+    options.neighbours_exact = 1 << 30;
     for (int64_t i = 0; recommend_model_names[i] != NULL; i++)
         if (strcmp(recommend_model_names[i], "popularity") == 0)
             options.model = i;

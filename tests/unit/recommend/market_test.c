@@ -157,6 +157,43 @@ static void neighbours_are_counted_as_defined(void **state)
     shop_end(&shop, recommend, outbox);
 }
 
+/* A count is a sum of draws of at most WEIGHT each: it stays within six deviations of such. */
+static void what_was_in_many_orders_is_counted_by_lot(void **state)
+{
+    enum { MANY_ORDERS = 20000, EXACT = 128, WEIGHT = 16, COMPANIONS = 30 };
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(14);
+    struct outbox *outbox = outbox_create();
+    uint32_t truth[COMPANIONS] = {0}, different = 0;
+
+    (void)state;
+    options.neighbours_exact = EXACT;
+    struct recommend *recommend = recommend_open(&options);
+    for (uint32_t i = 0; i < MANY_ORDERS; i++) {
+        uint32_t companion = (uint32_t)shop_draw(&shop, 1 + shop_draw(&shop, COMPANIONS));
+        uint32_t products[] = {COMPANIONS, companion};
+        struct event event = shop_order(&shop, "t", NULL, products, 2);
+        truth[companion]++;
+        shop_apply(recommend, &event, outbox);
+    }
+    const struct market *market = market_find(&recommend->store, view_of("t"));
+    const struct product *one = &market->products[product_find(market, view_of("p030"))];
+    assert_true(one->orders == MANY_ORDERS);
+    for (uint32_t i = 0; i < COMPANIONS; i++) {
+        uint32_t number = product_find(market, shop_text(&shop, "p%03u", i));
+        double counted = neighbour_together(neighbours_find(&one->neighbours, number));
+        assert_true(fabs(counted - truth[i]) <= 6 * sqrt((double)truth[i] * WEIGHT));
+        different += counted != truth[i];
+        /* The other row is counted by itself, exactly while its product is new to it. */
+        const struct neighbours *row = &market->products[number].neighbours;
+        counted = neighbour_together(neighbours_find(row, (uint32_t)(one - market->products)));
+        if (truth[i] < EXACT)
+            assert_true(counted == truth[i]);
+    }
+    assert_true(different > COMPANIONS / 2);
+    shop_end(&shop, recommend, outbox);
+}
+
 static void old_products_make_room_for_new_ones(void **state)
 {
     struct recommend_options options = shop_options();
@@ -235,6 +272,7 @@ int main(void)
         cmocka_unit_test(popularity_decays_as_defined),
         cmocka_unit_test(the_most_popular_are_known),
         cmocka_unit_test(neighbours_are_counted_as_defined),
+        cmocka_unit_test(what_was_in_many_orders_is_counted_by_lot),
         cmocka_unit_test(old_products_make_room_for_new_ones),
         cmocka_unit_test(a_history_keeps_what_counts_most),
     };

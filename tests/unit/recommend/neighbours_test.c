@@ -162,6 +162,14 @@ static void counts_stop_at_their_end(void **state)
     assert_int_equal(neighbour_together(neighbours_find(&row, number)), 65535);
     assert_int_equal(neighbour_next(neighbours_find(&row, number)), 1);
     assert_int_equal(neighbour_number(neighbours_find(&row, number)), number);
+    /* Steps of more than one do not pass it either. */
+    for (uint32_t i = 0; i < 300; i++)
+        neighbours_add(&row, &blocks, 4, SELF, &number, 1,
+                       (NEIGHBOUR_NEXT | NEIGHBOUR_TOGETHER) * NEIGHBOUR_WEIGHT_MAX);
+    assert_int_equal(neighbour_together(neighbours_find(&row, number)), 65535);
+    assert_int_equal(neighbour_next(neighbours_find(&row, number)), 65535);
+    assert_int_equal(neighbour_number(neighbours_find(&row, number)), number);
+    assert_int_equal(neighbour_missed(neighbours_find(&row, number)), 0);
     neighbours_free(&row, &blocks);
     blocks_close(&blocks);
 }
