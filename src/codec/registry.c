@@ -24,6 +24,8 @@ struct entry {
  * ids pushes out others, but takes no memory. */
 enum { ABSENCE_COUNT = 1024 };
 
+enum { ERROR_SCHEMA_NOT_FOUND = 40403 }; /* Confluent's, in the body of a 404 */
+
 struct absence {
     uint32_t id;
     int64_t until_ms; /* believed until then; 0: none */
@@ -278,13 +280,6 @@ static enum status no_answer(struct registry *registry, const struct clock *cloc
     return pause(registry, clock, failure, text);
 }
 
-static json_t *parse_answer(const struct registry *registry)
-{
-    return registry->answer.size == 0
-               ? NULL
-               : json_loadb(registry->answer.data, registry->answer.size, 0, NULL);
-}
-
 /* ---- schemas by id ------------------------------------------------------------- */
 
 static struct view id_key(const uint32_t *id)
@@ -339,31 +334,42 @@ static void keep_absence(struct registry *registry, const struct clock *clock, u
     pthread_mutex_unlock(&registry->lock);
 }
 
-static enum status refuse_entry(struct entry *entry, uint32_t id, const char *text)
-{
-    snprintf(entry->refusal, sizeof entry->refusal, "schema id %" PRIu32 ": %.300s", id, text);
-    return STATUS_BROKEN;
-}
-
-/* The schema of an answer that has one; anything else is a refusal. */
-static enum status read_schema(json_t *answer, uint32_t id, struct entry *entry)
+/* Of an answer that has a schema. */
+static enum status use_schema(const json_t *answer, struct arena *arena,
+                              const struct schema **schema, struct failure *failure)
 {
     const json_t *text = json_object_get(answer, "schema");
     const char *type = json_string_value(json_object_get(answer, "schemaType"));
-    struct failure refusal;
 
     if (type != NULL && strcmp(type, "AVRO") != 0)
-        return refuse_entry(entry, id, "expected a schema of type AVRO");
+        return failure_set(failure, REMEDY_SET_ASIDE, "expected a schema of type AVRO");
     if (json_array_size(json_object_get(answer, "references")) > 0)
-        return refuse_entry(entry, id, "schema references are not supported");
-    entry->arena = arena_create(4096);
-    const struct view view = {json_string_value(text), (uint32_t)json_string_length(text)};
-    if (schema_parse(view, entry->arena, &entry->schema, &refusal) == STATUS_OK)
-        return STATUS_OK;
-    entry->schema = NULL;
+        return failure_set(failure, REMEDY_SET_ASIDE, "schema references are not supported");
+    return schema_parse((struct view){json_string_value(text), (uint32_t)json_string_length(text)},
+                        arena, schema, failure);
+}
+
+enum status registry_read_schema(long http_status, struct view answer, struct arena *arena,
+                                 const struct schema **schema, struct failure *failure)
+{
+    json_t *json = json_loadb(answer.data, answer.size, 0, NULL);
+    enum status status = STATUS_AGAIN;
+
+    if (http_status == 200 && json_is_string(json_object_get(json, "schema")))
+        status = use_schema(json, arena, schema, failure);
+    else if (http_status == 404 &&
+             json_integer_value(json_object_get(json, "error_code")) == ERROR_SCHEMA_NOT_FOUND)
+        status = STATUS_ABSENT;
+    json_decref(json);
+    return status;
+}
+
+static void refuse_entry(struct entry *entry, uint32_t id, const char *text)
+{
+    snprintf(entry->refusal, sizeof entry->refusal, "schema id %" PRIu32 ": %.300s", id, text);
     arena_destroy(entry->arena);
     entry->arena = NULL;
-    return refuse_entry(entry, id, refusal.text);
+    entry->schema = NULL;
 }
 
 /* request_lock is held. */
@@ -371,31 +377,29 @@ static enum status fetch_schema(struct registry *registry, const struct clock *c
                                 const struct schema **schema, struct failure *failure)
 {
     char path[64], error_text[CURL_ERROR_SIZE];
-    struct entry entry = {0};
-    enum status status;
+    struct entry entry = {.arena = arena_create(4096)};
+    struct failure refusal = {0};
 
     snprintf(path, sizeof path, "/schemas/ids/%" PRIu32, id);
     const long http_status = request(registry, path, (struct view){NULL, 0}, error_text);
-    json_t *answer = parse_answer(registry);
-    const json_int_t code = json_integer_value(json_object_get(answer, "error_code"));
-    const bool has_schema = json_is_string(json_object_get(answer, "schema"));
+    enum status status = registry_read_schema(http_status, byte_writer_view(&registry->answer),
+                                              entry.arena, &entry.schema, &refusal);
 
-    if (http_status == 200 && has_schema) {
-        status = read_schema(answer, id, &entry);
-        *schema = entry.schema;
+    if (status == STATUS_OK || status == STATUS_BROKEN) {
         if (status == STATUS_BROKEN)
-            failure_set(failure, REMEDY_SET_ASIDE, "%s", entry.refusal);
+            refuse_entry(&entry, id, refusal.text);
+        *schema = entry.schema;
         keep_entry(registry, id, &entry);
         end_pause(registry);
-    } else if (http_status == 404 && code == 40403) {
-        status = STATUS_ABSENT;
-        keep_absence(registry, clock, id);
-        end_pause(registry);
-    } else {
-        status = no_answer(registry, clock, http_status, error_text, failure);
+        return status == STATUS_OK ? STATUS_OK
+                                   : failure_set(failure, REMEDY_SET_ASIDE, "%s", entry.refusal);
     }
-    json_decref(answer);
-    return status;
+    arena_destroy(entry.arena);
+    if (status != STATUS_ABSENT)
+        return no_answer(registry, clock, http_status, error_text, failure);
+    keep_absence(registry, clock, id);
+    end_pause(registry);
+    return STATUS_ABSENT;
 }
 
 enum status registry_schema(struct registry *registry, const struct clock *clock, uint32_t id,
@@ -429,6 +433,19 @@ static void put_path_part(struct byte_writer *out, struct view part)
     }
 }
 
+enum status registry_read_id(long http_status, struct view answer, uint32_t *id)
+{
+    json_t *json = json_loadb(answer.data, answer.size, 0, NULL);
+    const json_t *given = json_object_get(json, "id");
+    const json_int_t number = json_is_integer(given) ? json_integer_value(given) : -1;
+    const bool is_given = http_status == 200 && number >= 0 && number <= UINT32_MAX;
+
+    if (is_given)
+        *id = (uint32_t)number;
+    json_decref(json);
+    return is_given ? STATUS_OK : STATUS_AGAIN;
+}
+
 static enum status ask_id(struct registry *registry, const struct clock *clock, struct view subject,
                           struct view text, uint32_t *id, struct failure *failure)
 {
@@ -448,11 +465,7 @@ static enum status ask_id(struct registry *registry, const struct clock *clock, 
     json_end_object(&json);
 
     const long http_status = request(registry, path.data, byte_writer_view(&body), error_text);
-    json_t *answer = parse_answer(registry);
-    const json_t *given = json_object_get(answer, "id");
-    const json_int_t number = json_is_integer(given) ? json_integer_value(given) : -1;
-    if (http_status == 200 && number >= 0 && number <= UINT32_MAX) {
-        *id = (uint32_t)number;
+    if (registry_read_id(http_status, byte_writer_view(&registry->answer), id) == STATUS_OK) {
         end_pause(registry);
     } else if (http_status == 409 || http_status == 422) {
         status = failure_set(failure, REMEDY_STOP,
@@ -462,7 +475,6 @@ static enum status ask_id(struct registry *registry, const struct clock *clock, 
     } else {
         status = no_answer(registry, clock, http_status, error_text, failure);
     }
-    json_decref(answer);
     byte_writer_free(&path);
     byte_writer_free(&body);
     return status;

@@ -18,6 +18,7 @@
  */
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/view.h"
@@ -53,4 +54,13 @@ enum status registry_schema(struct registry *registry, const struct clock *clock
 enum status registry_register(struct registry *registry, const struct clock *clock,
                               struct view subject, struct view text, uint32_t *id,
                               struct failure *failure);
+
+/* What answers say, without a network. They are outside bytes, from whoever listens there.
+ *
+ * STATUS_OK: a schema, in the arena. STATUS_ABSENT: no such id. STATUS_BROKEN with
+ * REMEDY_SET_ASIDE: no Avro schema that we can use. STATUS_AGAIN: nothing about it. */
+enum status registry_read_schema(long http_status, struct view answer, struct arena *arena,
+                                 const struct schema **schema, struct failure *failure);
+/* STATUS_OK: the id of what was registered. STATUS_AGAIN: no id. */
+enum status registry_read_id(long http_status, struct view answer, uint32_t *id);
 #endif
