@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 
 static const char room[] = "kafka";
@@ -16,6 +17,9 @@ enum { VERSION_SCRAM_FIXED = 0x020601ff };
 
 /* How long after an outage its ghosts appear. */
 enum { CUT_OFF_MEMORY_MS = 60000 };
+
+/* What cannot be reached is told once in so long; so many brokers and reasons are remembered. */
+enum { TOLD_MS = 30000, TOLD_COUNT = 16 };
 
 enum { WAIT_STEP_MS = 1000, WAIT_LOG_STEPS = 5, TOPIC_TRIES_MAX = 3 };
 
@@ -177,6 +181,35 @@ static void refuse_clusters(struct client *client, const char *text)
     client_give_up(client, &failure);
 }
 
+/* Each of a process's dozen clients says of each broker that it cannot be reached, again and
+ * again. Once in a while is enough for all of them. */
+static bool is_told(const char *text)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct {
+        uint64_t what;
+        int64_t until_ms;
+    } told[TOLD_COUNT]; /* a ring */
+    static uint32_t next;
+    const char *what = strstr(text, "Connect to "), *end = what != NULL ? strchr(what, '(') : NULL;
+    const int64_t now_ms = clock_monotonic_ms(clock_system());
+    bool answer = false;
+
+    if (end == NULL)
+        return false;
+    const uint64_t hash = hash_view((struct view){what, (uint32_t)(end - what)}, 0);
+    pthread_mutex_lock(&lock);
+    for (uint32_t index = 0; index < TOLD_COUNT; index++)
+        answer |= told[index].what == hash && now_ms < told[index].until_ms;
+    if (!answer) {
+        told[next].what = hash;
+        told[next].until_ms = now_ms + TOLD_MS;
+        next = (next + 1) % TOLD_COUNT;
+    }
+    pthread_mutex_unlock(&lock);
+    return answer;
+}
+
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
     enum log_level ours = level_of(level);
@@ -198,6 +231,8 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
     /* "allow.auto.create.topics=false not supported by broker": the embedded one, whose topics
      * are all there. */
     if (strcmp(facility, "AUTOCREATE") == 0)
+        ours = LOG_DEBUG;
+    if (ours == LOG_WARN && strcmp(facility, "FAIL") == 0 && is_told(text))
         ours = LOG_DEBUG;
     log_write(ours, room, "%s: %s", facility, text);
 }

@@ -29,7 +29,9 @@
 
 enum {
     HOLD_MS = 1000,                 /* before a record that could not be decoded is tried again */
-    COMPLAIN_MS = 5000,             /* the same trouble is logged once in this time */
+    COMPLAIN_MS = 5000,             /* between two lines of trouble, at first, */
+    COMPLAIN_MOST_MS = 300000,      /* and at most: the pause doubles while it lasts */
+    TROUBLE_MS = 15000,             /* without trouble, and it has passed */
     SINGLE_BATCH_RECORDS = 64,      /* commands taken in a turn */
     HELD_BYTES_MAX = 64 << 20,      /* of results that wait for a commit to end */
     JOURNAL_OPERATIONS_MAX = 32768, /* of one partition in one record: some 200 KB */
@@ -142,8 +144,10 @@ struct pipeline {
     bool has_assignment;
     uint64_t life_count;
     struct failure stop;
-    int64_t complained_ms;
-    char trouble[FAILURE_TEXT_MAX]; /* the last one that may pass; "" when it did */
+    char trouble[FAILURE_TEXT_MAX];       /* the last one that may pass; "" when it did */
+    bool is_troubled;                     /* it was met since the turn began */
+    int64_t troubled_ms;                  /* monotonic; the end of the turn that met it */
+    int64_t complain_due_ms, complain_ms; /* monotonic, of the next line; the pause after it */
     struct transport_listener listener;
 
     struct meters *meters;

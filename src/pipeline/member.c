@@ -253,6 +253,9 @@ static void on_revoked(void *context, const struct topic_partition *partitions, 
     }
     for (uint32_t i = 0; i < count; i++)
         leave(pipeline, partitions[i].partition, is_committed);
+    /* Taken away for good until the group says otherwise; in a rebalance the answer follows. */
+    if (is_lost)
+        pipeline->has_assignment = false;
     log_info(ROOM, "worker %" PRIu32 ": partitions %s", pipeline->setup.worker,
              is_lost ? "lost" : "given back");
 }

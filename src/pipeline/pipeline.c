@@ -32,18 +32,46 @@ static void read_clock(struct pipeline *pipeline)
     pipeline->now_ms = clock_monotonic_ms(pipeline->setup.clock);
 }
 
+/* An outage may last: its lines become rarer, not the attempts. */
+static void meet_trouble(struct pipeline *pipeline, const struct failure *failure)
+{
+    snprintf(pipeline->trouble, sizeof(pipeline->trouble), "%s", failure->text);
+    pipeline->is_troubled = true;
+    if (pipeline->now_ms < pipeline->complain_due_ms)
+        return;
+    log_warn(ROOM, "worker %" PRIu32 ": trying again: %s", pipeline->setup.worker, failure->text);
+    pipeline->complain_due_ms = pipeline->now_ms + pipeline->complain_ms;
+    pipeline->complain_ms *= 2;
+    if (pipeline->complain_ms > COMPLAIN_MOST_MS)
+        pipeline->complain_ms = COMPLAIN_MOST_MS;
+}
+
+static void forget_trouble(struct pipeline *pipeline)
+{
+    pipeline->trouble[0] = '\0';
+    pipeline->complain_due_ms = INT64_MIN;
+    pipeline->complain_ms = COMPLAIN_MS;
+}
+
+/* At the top of a turn: the one before may have met trouble after long waiting for it. */
+static void watch_trouble(struct pipeline *pipeline)
+{
+    if (pipeline->is_troubled)
+        pipeline->troubled_ms = pipeline->now_ms;
+    pipeline->is_troubled = false;
+    if (pipeline->trouble[0] == '\0' || pipeline->now_ms - pipeline->troubled_ms < TROUBLE_MS)
+        return;
+    log_info(ROOM, "worker %" PRIu32 ": nothing to try again any more", pipeline->setup.worker);
+    forget_trouble(pipeline);
+}
+
 enum status machine_obey(struct pipeline *pipeline, const struct failure *failure)
 {
     switch (failure->remedy) {
     case REMEDY_NONE:
     case REMEDY_RETRY:
     case REMEDY_SET_ASIDE:
-        snprintf(pipeline->trouble, sizeof(pipeline->trouble), "%s", failure->text);
-        if (pipeline->now_ms - pipeline->complained_ms < COMPLAIN_MS)
-            return STATUS_AGAIN;
-        pipeline->complained_ms = pipeline->now_ms;
-        log_warn(ROOM, "worker %" PRIu32 ": trying again: %s", pipeline->setup.worker,
-                 failure->text);
+        meet_trouble(pipeline, failure);
         return STATUS_AGAIN;
     case REMEDY_ROLL_BACK:
         commit_roll_back(pipeline, failure);
@@ -154,7 +182,7 @@ enum status pipeline_open(const struct pipeline_setup *setup, struct pipeline **
     pipeline->setup = *setup;
     pipeline->options = *setup->options;
     pipeline->is_exact = setup->options->guarantee == GUARANTEE_EXACTLY_ONCE;
-    pipeline->complained_ms = INT64_MIN / 2;
+    forget_trouble(pipeline);
     parcel_queue_init(&pipeline->queues[0]);
     parcel_queue_init(&pipeline->queues[1]);
     pipeline->current = &pipeline->queues[0];
@@ -258,8 +286,7 @@ enum status pipeline_turn(struct pipeline *pipeline, int64_t timeout_ms, struct 
     if (pipeline->is_stopped)
         return stopped(pipeline, failure);
     read_clock(pipeline);
-    if (pipeline->now_ms - pipeline->complained_ms > COMPLAIN_MS)
-        pipeline->trouble[0] = '\0';
+    watch_trouble(pipeline);
     if (take_turn(pipeline, timeout_ms) == STATUS_BROKEN || pipeline->is_stopped)
         return stopped(pipeline, failure);
     report_turn(pipeline);

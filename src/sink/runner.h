@@ -75,9 +75,9 @@ enum status sink_runner_start(struct sink_runner *runner, struct failure *failur
 /* Lets the turn end, drains, joins. Harmless when it was not started. */
 void sink_runner_stop(struct sink_runner *runner);
 
-/* Of any thread. */
-bool sink_runner_is_ready(
-    const struct sink_runner *runner); /* subscribed, destination taken over */
+/* Of any thread. Ready: not failed. A destination that is away is waited for, and no other process
+ * could do more; its status says so. */
+bool sink_runner_is_ready(const struct sink_runner *runner);
 bool sink_runner_has_failed(const struct sink_runner *runner);
 /* Monotonic milliseconds at which the last turn ended, for liveness. */
 int64_t sink_runner_last_turn_ms(const struct sink_runner *runner);
