@@ -117,6 +117,10 @@ static const struct migration migrations[] = {
      "ALTER TABLE weir_sink_positions ADD COLUMN cluster text NOT NULL DEFAULT '',"
      "  DROP CONSTRAINT weir_sink_positions_pkey,"
      "  ADD PRIMARY KEY (cluster, group_name, topic, partition)"},
+    {"results of commands by tenant",
+     "ALTER TABLE command_results DROP CONSTRAINT command_results_pkey;"
+     "CREATE UNIQUE INDEX command_results_command"
+     "  ON command_results (coalesce(tenant_id, ''), command_id)"},
 };
 
 uint32_t migration_count(void)

@@ -302,10 +302,10 @@ static const struct column letter_columns[] = {
     LOG_COLUMNS,
 };
 
-/* ---- batch jobs ---- */
+/* ---- batch jobs and commands ---- */
 
-/* Tenants choose the ids of their jobs, so two of them may choose the same. */
-static void put_job_key(struct byte_writer *out, const struct delivery_item *item)
+/* Tenants choose these ids, so two of them may choose the same. */
+static void put_tenant_key(struct byte_writer *out, const struct delivery_item *item)
 {
     array_put_text(out, item->result->tenant_id, UINT32_MAX);
     array_put_text(out, item->result->id, UINT32_MAX);
@@ -473,13 +473,13 @@ static const struct table_info infos[] = {
      NULL, NULL, NULL},
     {"audit", "audit_id", RESULT_AUDIT, NULL, NULL, audit_columns, NULL, NULL, NULL},
     {"dead_letters", "id", -1, NULL, put_letter_id, letter_columns, NULL, NULL, NULL},
-    {"command_results", "command_id", RESULT_COMMAND_RESULT, NULL, NULL, command_columns, NULL,
-     NULL, NULL},
+    {"command_results", "coalesce(tenant_id, ''), command_id", RESULT_COMMAND_RESULT, NULL,
+     put_tenant_key, command_columns, NULL, NULL, NULL},
     {"notifications", "notification_id", RESULT_NOTIFICATION, NULL, NULL, notification_columns,
      NULL, NULL, NULL},
     {"recommendations", "recommendation_id", RESULT_RECOMMENDATION, NULL, NULL,
      recommendation_columns, NULL, NOT_FORGOTTEN, NULL},
-    {"batch_jobs", "tenant_id, job_id", RESULT_BATCH_JOB, NULL, put_job_key, job_columns, NULL,
+    {"batch_jobs", "tenant_id, job_id", RESULT_BATCH_JOB, NULL, put_tenant_key, job_columns, NULL,
      NULL, NULL},
     {"analytics", "analytics_id", RESULT_ANALYTICS, is_kept_analytics, NULL, analytics_columns,
      NULL, ANALYTICS_NOT_FORGOTTEN, NULL},

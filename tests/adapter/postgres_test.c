@@ -464,6 +464,32 @@ static void positions_come_back(void **state)
     world_close(&world);
 }
 
+/* Ids that tenants choose for their commands; the platform's have no tenant. */
+static void commands_of_one_name_are_three(void **state)
+{
+    static const char *const tenants[] = {"acme", "emca", NULL};
+    struct world world;
+    struct result result = {.kind = RESULT_COMMAND_RESULT,
+                            .id = VIEW_LITERAL("c-1"),
+                            .command_result = {.status = COMMAND_REJECTED}};
+
+    (void)state;
+    world_open(&world);
+    open_at(&world, world.delivery, TOPIC_COMMAND_RESULTS);
+    for (int64_t i = 0; i < 6; i++) {
+        result.tenant_id = tenants[i % 3] != NULL ? view_of(tenants[i % 3]) : (struct view){0};
+        result.command_result.status = i < 3 ? COMMAND_REJECTED : COMMAND_ACCEPTED;
+        result_mark(&result, NULL);
+        world.count = 0;
+        add_item(&world, &result, i);
+        deliver_all(&world);
+    }
+    assert_string_equal(ask(&world, "SELECT string_agg(coalesce(tenant_id, '-') || ' ' || status,"
+                                    " ', ' ORDER BY tenant_id) FROM command_results"),
+                        "acme accepted, emca accepted, - accepted");
+    world_close(&world);
+}
+
 static void a_former_owner_stores_nothing(void **state)
 {
     struct world world;
@@ -861,6 +887,7 @@ int main(void)
         cmocka_unit_test(requests_for_a_model_are_kept),
         cmocka_unit_test(hostile_text_stays_text),
         cmocka_unit_test(positions_come_back),
+        cmocka_unit_test(commands_of_one_name_are_three),
         cmocka_unit_test(a_former_owner_stores_nothing),
         cmocka_unit_test(each_cluster_has_its_own_positions),
         cmocka_unit_test(poison_is_found_and_refused),
