@@ -28,6 +28,7 @@ enum {
     IDLE_WAIT_MS = 5,       /* for records, when no partition is live */
     WAIT_MAX_MS = 60000,    /* for the last commit to become visible */
     PROGRESS_MS = 2000,     /* between two lines of progress */
+    HELD_MS = 30000,        /* no transaction should last for so long */
     INPUT_BATCH_RECORDS = 1024,
     JOURNAL_BATCH_RECORDS = 256,
     COMMITTED_COUNT = TOPIC_INPUT_COUNT + 1, /* and the journal's sequence */
@@ -118,7 +119,7 @@ struct restore *restore_begin(struct pipeline *pipeline, struct partition *parti
     restore->pipeline = pipeline;
     restore->partition = partition;
     restore->began_ms = pipeline->now_ms;
-    restore->told_ms = pipeline->now_ms;
+    restore->told_ms = restore->waiting_since_ms = pipeline->now_ms;
     restore->tick_ms = INT64_MIN;
     restore->journal_from = POSITION_BEGINNING;
     for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
@@ -921,10 +922,20 @@ static void tell_progress(struct restore *restore)
         return;
     restore->told_ms = restore->pipeline->now_ms;
     restore_progress(restore, restore->pipeline->now_ms, &progress);
-    log_info(ROOM,
-             "partition %" PRId32 ": restoring, %s: %" PRIu64 " of %" PRIu64 " events, %.1f s left",
-             number_of(restore), progress.phase, progress.events_done, progress.events_total,
-             progress.left_ms < 0 ? 0.0 : (double)progress.left_ms / 1000);
+    if (restore->phase == RESTORE_ASK && restore->told_ms - restore->waiting_since_ms > HELD_MS)
+        log_warn(ROOM,
+                 "partition %" PRId32 ": no answer where to begin for %" PRId64
+                 " s: the group's coordinator is away, or a transaction of a former owner does not "
+                 "end (Kafka's kafka-transactions.sh finds hanging ones, and aborts them)",
+                 number_of(restore), (restore->told_ms - restore->waiting_since_ms) / 1000);
+    else if (progress.left_ms < 0)
+        log_info(ROOM, "partition %" PRId32 ": restoring, %s", number_of(restore), progress.phase);
+    else
+        log_info(ROOM,
+                 "partition %" PRId32 ": restoring, %s: %" PRIu64 " of %" PRIu64
+                 " events, %.1f s left",
+                 number_of(restore), progress.phase, progress.events_done, progress.events_total,
+                 (double)progress.left_ms / 1000);
 }
 
 /* STATUS_AGAIN: nothing came; STATUS_OK: the slice is used up; STATUS_END: restored. */
