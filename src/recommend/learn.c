@@ -164,7 +164,9 @@ static uint32_t weigh_meeting(const struct recommend *recommend, const struct ma
 
     for (; orders >= limit && weight < NEIGHBOUR_WEIGHT_MAX; limit *= 4)
         weight *= 2;
-    return (hash_mix(market->totals.orders, number) & (weight - 1)) == 0 ? weight : 0;
+    if (weight > 1 && (hash_mix(market->totals.orders, number) & (weight - 1)) != 0)
+        return 0;
+    return weight;
 }
 
 /* Takes out whom the lot passes over. */

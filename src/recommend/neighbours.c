@@ -108,16 +108,6 @@ static uint64_t *lightest_of(uint64_t *bucket)
 
 /* ---- counting ---- */
 
-static void replace_lightest(uint64_t *bucket, uint32_t number, uint64_t what)
-{
-    uint64_t *lightest = lightest_of(bucket);
-    uint64_t missed = weight_of(*lightest);
-
-    if (missed > NEIGHBOUR_MISSED_MAX)
-        missed = NEIGHBOUR_MISSED_MAX;
-    *lightest = number | missed << 20 | what;
-}
-
 /* Counts stop at their end; `what` is far less than half of that. */
 static uint64_t count_near_end(uint64_t entry, uint64_t what)
 {
@@ -136,21 +126,20 @@ static inline uint64_t count_one(uint64_t entry, uint64_t what)
     return (entry & halves) == 0 ? entry + what : count_near_end(entry, what);
 }
 
-/* False: its bucket is full. */
-static bool count_in(struct neighbours *row, uint64_t *bucket, uint32_t number, uint64_t what)
+/* A newcomer. False: its bucket is full, and the row may still grow. An empty place is the
+ * lightest there is, so that what happens does not hang on how full the bucket is: whoever
+ * cannot foresee a branch pays for it dearly. */
+static bool enter(struct neighbours *row, uint64_t *bucket, uint32_t bucket_max, uint32_t number,
+                  uint64_t what)
 {
-    uint32_t place = find_in(bucket, number);
+    uint64_t *lightest = lightest_of(bucket);
+    uint64_t missed = weight_of(*lightest);
 
-    if (place != 0) {
-        bucket[place - 1] = count_one(bucket[place - 1], what);
-        return true;
-    }
-    if (bucket[NEIGHBOUR_BUCKET - 1] != 0)
+    if (row->bucket_count < bucket_max && *lightest != 0)
         return false;
-    while (bucket[place] != 0)
-        place++;
-    bucket[place] = number | what;
-    row->count++;
+    missed = missed < NEIGHBOUR_MISSED_MAX ? missed : NEIGHBOUR_MISSED_MAX;
+    row->count += *lightest == 0;
+    *lightest = number | missed << 20 | what;
     return true;
 }
 
@@ -164,13 +153,15 @@ void neighbours_add(struct neighbours *row, struct blocks *blocks, uint32_t buck
     for (uint32_t i = 0; i < number_count; i++) {
         if (numbers[i] == self)
             continue;
-        while (!count_in(row, bucket_of(row, numbers[i]), numbers[i], what)) {
-            if (row->bucket_count < bucket_max) {
-                grow(row, blocks);
-                continue;
-            }
-            replace_lightest(bucket_of(row, numbers[i]), numbers[i], what);
-            break;
+        uint64_t *bucket = bucket_of(row, numbers[i]);
+        uint32_t place = find_in(bucket, numbers[i]);
+        if (place != 0) {
+            bucket[place - 1] = count_one(bucket[place - 1], what);
+            continue;
+        }
+        while (!enter(row, bucket, bucket_max, numbers[i], what)) {
+            grow(row, blocks);
+            bucket = bucket_of(row, numbers[i]);
         }
     }
 }

@@ -4,7 +4,8 @@
  * neighbours.h - the products met together with one product, the heavy ones kept.
  *
  * For each neighbour: in how many orders both stood (`together`), and how often it
- * followed in the customer's next order (`next`); both stop at 65,535.
+ * followed in the customer's next order (`next`); both stop at 65,535. An order may count as
+ * several, where those are passed over (learn.c).
  *
  *   bucket 0  [ e e e e e . . . ]     a bucket is a cache line of eight entries,
  *   bucket 1  [ e e e e e e e e ]     the empty ones last; a product has one bucket
@@ -18,7 +19,7 @@
  *   missed <= W / 8, every neighbour heavier than W / 8 is there, and what is written of
  *   it falls short of the truth by at most `missed`
  *
- * What is written never exceeds the truth, and is exact while nothing was replaced. The
+ * What is written never exceeds what was counted, and is exact while nothing was replaced. The
  * bounds are void where a count has come to its end, and begin anew when products are
  * numbered anew.
  *

@@ -135,8 +135,9 @@ static void neighbours_are_counted_as_defined(void **state)
     static struct event orders[ORDERS];
 
     (void)state;
-    /* Room enough that nothing is replaced. */
+    /* Room enough that nothing is replaced, and every order counts. */
     options.neighbours_max = NEIGHBOUR_BUCKETS_MAX * NEIGHBOUR_BUCKET;
+    options.neighbours_exact = ORDERS + 1;
     struct recommend *recommend = recommend_open(&options);
     for (uint32_t i = 0; i < ORDERS; i++) {
         orders[i] = shop_any_order(&shop, "t");
