@@ -173,25 +173,31 @@ static void add_last(struct ranking *ranking)
 _Static_assert(SIGNAL_LAST == 0 && SIGNAL_TOGETHER == 2 && SIGNAL_NEXT == 3, "see counts_of");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "see counts_of");
 
-static inline quad counts_of(uint64_t entry)
+typedef uint16_t eight_words __attribute__((vector_size(16)));
+
+/* Each of four words with 16 zeros above. */
+static inline quad counts_of(eight_words wide)
 {
-    typedef uint64_t two_words __attribute__((vector_size(16)));
-    typedef uint16_t eight_words __attribute__((vector_size(16)));
-    eight_words words = (eight_words)(two_words){entry, 0}, zero = {0};
-    /* Each 16 bits with 16 zeros above. */
-    eight_words wide = __builtin_shufflevector(words, zero, 0, 8, 1, 9, 2, 10, 3, 11);
     quad counts = __builtin_convertvector((quad_mask)wide, quad);
 
     return __builtin_shufflevector(counts, counts, 2, 2, 2, 3);
 }
 
+/* Two entries a turn: rows are whole buckets, and no number comes twice in a row. */
 static void add_row(quad *signals, const struct neighbours *row, quad factors)
 {
-    const uint64_t *entries = row->entries;
+    const uint64_t *entry = row->entries, *end = entry + neighbours_places(row);
+    const eight_words zero = {0};
 
     /* An empty place is nobody's, and adds nothing. */
-    for (uint32_t i = 0; i < neighbours_places(row); i++)
-        signals[neighbour_number(entries[i])] += counts_of(entries[i]) * factors;
+    for (; entry < end; entry += 2) {
+        eight_words words;
+        memcpy(&words, entry, sizeof words);
+        eight_words first = __builtin_shufflevector(words, zero, 0, 8, 1, 9, 2, 10, 3, 11);
+        eight_words second = __builtin_shufflevector(words, zero, 4, 12, 5, 13, 6, 14, 7, 15);
+        signals[neighbour_number(entry[0])] += counts_of(first) * factors;
+        signals[neighbour_number(entry[1])] += counts_of(second) * factors;
+    }
 }
 
 static void prefetch_row(const struct neighbours *row)
@@ -239,21 +245,20 @@ static void add_candidate(struct ranking *ranking, uint32_t number)
     ranking->candidates[ranking->count++] = (struct candidate){number, habit_of(ranking, number)};
 }
 
-/* Number 0 is nobody, and capacities are even: there is always a number + 1. */
+/* Number 0 is nobody, and capacities are multiples of four: there is always a number + 3. */
 static void scale_signals(struct ranking *ranking)
 {
     const struct product_scale *scales = ranking->market->scales;
+    quad *signals = ranking->signals;
     uint32_t count = ranking->market->product_count;
     /* By turns, so that a comparison does not wait for the one before. */
     quad even = quad_of(1e-9f), odd = even;
 
     for (uint32_t number = 0; number <= count; number += 2) {
-        quad first = ranking->signals[number] * quad_load(scales[number].lanes);
-        quad second = ranking->signals[number + 1] * quad_load(scales[number + 1].lanes);
-        ranking->signals[number] = first;
-        ranking->signals[number + 1] = second;
-        even = quad_max(first, even);
-        odd = quad_max(second, odd);
+        signals[number] *= quad_load(scales[number].lanes);
+        signals[number + 1] *= quad_load(scales[number + 1].lanes);
+        even = quad_max(signals[number], even);
+        odd = quad_max(signals[number + 1], odd);
     }
     ranking->signal_parts = quad_of(1) / quad_max(even, odd);
 }
@@ -268,15 +273,6 @@ enum { STEP_SHIFT = 19, STEP_COUNT = 256 };
 /* A merit is at most SIGNAL_COUNT, so this many steps below lie at 2^-14 and less. */
 static const int32_t step_base = (129 << 4) - (STEP_COUNT - 1);
 
-static uint32_t step_of(float merit)
-{
-    int32_t bits;
-
-    memcpy(&bits, &merit, sizeof bits);
-    int32_t step = (bits >> STEP_SHIFT) - step_base;
-    return step > 0 ? (uint32_t)step : 0;
-}
-
 /* The least merit of a step > 0. */
 static float least_of_step(uint32_t step)
 {
@@ -287,28 +283,54 @@ static float least_of_step(uint32_t step)
     return merit;
 }
 
-/* Neighbours fall into the same step often; two counters each keep them from waiting for
- * one another. */
+/* The sums of four signals' lanes, each as quad_sum has it. */
+static inline quad sum_lanes(const quad *signals, quad parts)
+{
+    quad a = signals[0] * parts, b = signals[1] * parts;
+    quad c = signals[2] * parts, d = signals[3] * parts;
+    quad ab = __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+    quad cd = __builtin_shufflevector(c, d, 0, 2, 4, 6) + __builtin_shufflevector(c, d, 1, 3, 5, 7);
+
+    return __builtin_shufflevector(ab, cd, 0, 2, 4, 6) +
+           __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
+}
+
+/* Four products a turn. Neighbours fall into the same step often; two counters each keep them
+ * from waiting for one another. */
 static void add_merits(struct ranking *ranking, uint32_t (*steps)[2])
 {
+    typedef uint16_t four_words __attribute__((vector_size(8)));
+    const quad_mask base = {step_base, step_base, step_base, step_base};
     const quad *signals = ranking->signals;
-    const uint16_t *habit_at = ranking->habit_at;
-    float *merits = ranking->merits;
     quad parts = ranking->signal_parts;
     uint32_t count = ranking->market->product_count;
 
-    for (uint32_t number = 1; number <= count; number++) {
-        float merit = quad_sum(signals[number] * parts);
-        merit = habit_at[number] == 0 ? merit : 0;
-        merits[number] = merit;
-        steps[step_of(merit)][number & 1]++;
+    for (uint32_t number = 0; number <= count; number += 4) {
+        four_words habits;
+        memcpy(&habits, ranking->habit_at + number, sizeof habits);
+        quad_mask is_new = __builtin_convertvector(habits, quad_mask) == 0;
+        quad_mask merits = (quad_mask)sum_lanes(signals + number, parts) & is_new;
+        memcpy(ranking->merits + number, &merits, sizeof merits);
+        quad_mask step = (merits >> STEP_SHIFT) - base;
+        step &= step > 0;
+        for (int i = 0; i < 4; i++)
+            steps[step[i]][i & 1]++;
     }
+}
+
+static inline bool is_any(quad_mask mask)
+{
+    typedef int64_t pair __attribute__((vector_size(16)));
+    pair halves = (pair)mask;
+
+    return (halves[0] | halves[1]) != 0;
 }
 
 static void choose_by_merit(struct ranking *ranking)
 {
     uint32_t steps[STEP_COUNT][2] = {{0}};
     uint32_t count = ranking->market->product_count, above = 0, step = STEP_COUNT - 1;
+    const float *merits = ranking->merits;
 
     add_merits(ranking, steps);
     while (step > 0 && above + steps[step][0] + steps[step][1] <= SIGNAL_CANDIDATES) {
@@ -317,8 +339,13 @@ static void choose_by_merit(struct ranking *ranking)
     }
     uint32_t room = step > 0 ? SIGNAL_CANDIDATES - above : 0;
     float least = least_of_step(step > 0 ? step : 1), next = least_of_step(step + 1);
-    for (uint32_t number = 1; number <= count; number++) {
-        float merit = ranking->merits[number];
+    for (uint32_t number = 0; number <= count; number++) {
+        /* Most are not chosen: four at once. */
+        if (number % 4 == 0 && !is_any(quad_load(merits + number) >= quad_of(least))) {
+            number += 3;
+            continue;
+        }
+        float merit = merits[number];
         if (merit < least || (merit < next && room == 0 && step > 0))
             continue;
         room -= merit < next && step > 0;
