@@ -16,15 +16,15 @@
  * the fourth counts for all four. Lists are made with a running average of the weights,
  * which is calmer than the weights themselves (Polyak and Juditsky, 1992).
  *
- * A lesson costs as much as a list, so only one order in LESSON_SHARE teaches; it must teach
- * the more. Features go together (popularity at three half-lives, counts and their
- * logarithms), and a step along each of them by itself is a step too far along what they have
- * in common. So the linear part steps along directions that vary independently: with C how
- * the features vary among what could be chosen, and C = L L', the gradient g becomes
- * L^-1 g, AdaGrad makes of it a step z, and the weights move by L'^-1 z. C is the curvature
- * of the softmax, so this is a natural gradient (Amari, "Natural Gradient Works Efficiently
- * in Learning", 1998). AdaGrad's first steps are as long as its rate allows, whatever the
- * gradient, unless its sums start above zero: there they start at about what one lesson adds.
+ * A lesson costs as much as a list, so only one order in LESSON_SHARE teaches, and fewer once
+ * the weights have settled; it must teach the more. Features go together (popularity at three
+ * half-lives, counts and their logarithms), and a step along each of them by itself is a step too
+ * far along what they have in common. So the linear part steps along directions that vary
+ * independently: with C how the features vary among what could be chosen, and C = L L', the
+ * gradient g becomes L^-1 g, AdaGrad makes of it a step z, and the weights move by L'^-1 z. C is
+ * the curvature of the softmax, so this is a natural gradient (Amari, "Natural Gradient Works
+ * Efficiently in Learning", 1998). AdaGrad's first steps are as long as its rate allows, whatever
+ * the gradient, unless its sums start above zero: there they start at about what one lesson adds.
  *
  * The linear part starts where other shops have led to (feature.h); the hidden weights start
  * small, different from each other and the same for all tenants. A tenant takes memory for
@@ -44,10 +44,14 @@ enum {
     UNIT_COUNT = 16,
     UNIT_QUADS = UNIT_COUNT / 4,
     PUPILS_MAX = 1024, /* candidates that a lesson looks at */
-    LESSON_SHARE = 8,  /* one order of so many teaches; a power of two */
+    LESSON_SHARE = 8,  /* one order of so many teaches at first; a power of two */
+    SETTLED_LESSONS = 1024,
+    SETTLED_SHARE = 32, /* after so many lessons; a power of two */
+    MEASURED_LESSONS = 64,
+    MEASURED_SHARE = 4, /* one lesson of so many is measured, and each of the first ones */
     JOINT_COUNT = OWNED_COUNT + FRESH_COUNT,
-    FACTOR_LESSONS = 8,    /* of the first ones each renews the factors, then one of so many */
-    SPREAD_LESSONS = 2048, /* after which old ones fade */
+    FACTOR_SHARE = 8, /* of the first ones measured each renews the factors, then one of so many */
+    SPREAD_MEASURED = 2048, /* after which old ones fade */
 };
 
 static const float leak = .1f;
@@ -88,17 +92,17 @@ struct network {
  * the factor is zero. */
 struct full_spread {
     quad moments[JOINT_COUNT * JOINT_COUNT / 4], factor[JOINT_COUNT * JOINT_COUNT / 4];
-    uint64_t lessons, unused; /* a whole quad: padding would be saved */
+    uint64_t measured, lessons; /* a whole quad: padding would be saved */
 };
 struct fresh_spread {
     quad moments[FRESH_COUNT * FRESH_COUNT / 4], factor[FRESH_COUNT * FRESH_COUNT / 4];
-    uint64_t lessons, unused; /* a whole quad: padding would be saved */
+    uint64_t measured, lessons; /* a whole quad: padding would be saved */
 };
 
 /* A spread of either sort; `count` features, the owned ones first. */
 struct spread {
     quad *moments, *factor;
-    uint64_t *lessons;
+    uint64_t *measured, *lessons;
     uint32_t count;
 };
 
@@ -125,12 +129,14 @@ static struct network of_fresh(struct fresh_network *network)
 
 static struct spread of_full_spread(struct full_spread *spread)
 {
-    return (struct spread){spread->moments, spread->factor, &spread->lessons, JOINT_COUNT};
+    return (struct spread){spread->moments, spread->factor, &spread->measured, &spread->lessons,
+                           JOINT_COUNT};
 }
 
 static struct spread of_fresh_spread(struct fresh_spread *spread)
 {
-    return (struct spread){spread->moments, spread->factor, &spread->lessons, FRESH_COUNT};
+    return (struct spread){spread->moments, spread->factor, &spread->measured, &spread->lessons,
+                           FRESH_COUNT};
 }
 
 /* ---- start ---- */
@@ -301,17 +307,12 @@ static inline void run_back(const float *x, uint32_t count, float error, const q
     }
 }
 
-static quad root_of(quad value)
-{
-    return (quad){sqrtf(value[0]), sqrtf(value[1]), sqrtf(value[2]), sqrtf(value[3])};
-}
-
 static void step(quad *values, quad *histories, const quad *gradients, uint32_t count, float rate,
                  float least)
 {
     for (uint32_t i = 0; i < count; i++) {
         histories[i] += gradients[i] * gradients[i];
-        values[i] += quad_of(rate) * gradients[i] / root_of(histories[i] + quad_of(least));
+        values[i] += quad_of(rate) * gradients[i] / quad_root(histories[i] + quad_of(least));
     }
 }
 
@@ -519,9 +520,8 @@ static void measure(struct spread spread, const struct ranking *ranking, const s
                 to[k] += quad_load(part.x + 4 * k) * share;
         }
     }
-    *spread.lessons += 1;
-    float news =
-        1.0f / (float)(*spread.lessons < SPREAD_LESSONS ? *spread.lessons : SPREAD_LESSONS);
+    uint64_t measured = *spread.measured += 1;
+    float news = 1.0f / (float)(measured < SPREAD_MEASURED ? measured : SPREAD_MEASURED);
     for (uint32_t row = 0; row < spread.count; row++) {
         quad *to = spread.moments + (size_t)row * quads;
         const quad *from = found + (size_t)row * quads;
@@ -529,7 +529,7 @@ static void measure(struct spread spread, const struct ranking *ranking, const s
         for (uint32_t k = 0; k <= row / 4; k++)
             to[k] += (from[k] - middle * mean[k] - to[k]) * quad_of(news);
     }
-    if (*spread.lessons < FACTOR_LESSONS || *spread.lessons % FACTOR_LESSONS == 0)
+    if (measured < FACTOR_SHARE || measured % FACTOR_SHARE == 0)
         renew_factor(spread);
 }
 
@@ -565,7 +565,9 @@ static bool teach(struct network weights, struct network history, struct network
     if (bought == 0)
         return false;
     examine(weights, ranking, pupils, count);
-    measure(spread, ranking, pupils, count, bought);
+    uint64_t lessons = *spread.lessons += 1;
+    if (lessons <= MEASURED_LESSONS || lessons % MEASURED_SHARE == 0)
+        measure(spread, ranking, pupils, count, bought);
     find_gradient(weights, ranking, pupils, count, bought, gradient);
     step_network(weights, history, gradient, spread);
     return true;
@@ -595,8 +597,11 @@ static void learn_fresh(struct knowledge *knowledge, const struct ranking *ranki
 /* Orders are chosen as if by lot: every eighth could always be the same customer's. */
 static bool is_due(const void *model, const struct market *market)
 {
-    (void)model;
-    return (hash_mix(market->totals.orders, 32) & (LESSON_SHARE - 1)) == 0;
+    const struct weir *weir = model;
+    uint64_t lessons = weir->knowledge != NULL ? weir->knowledge->spread.lessons : 0;
+    uint32_t share = lessons < SETTLED_LESSONS ? LESSON_SHARE : SETTLED_SHARE;
+
+    return (hash_mix(market->totals.orders, 32) & (share - 1)) == 0;
 }
 
 static void learn(void *model, struct store *store, const struct lesson *lesson,

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "recommend/model.h"
 #include "recommend/state.h"
 #include "shop.h"
 
@@ -267,6 +269,47 @@ static void a_history_keeps_what_counts_most(void **state)
     shop_end(&shop, recommend, outbox);
 }
 
+static uint64_t hash_model(const struct market *market)
+{
+    struct byte_writer out;
+
+    byte_writer_init(&out);
+    market->kind->save(market->model, &out);
+    uint64_t hash = hash_bytes(out.data, out.size, 0);
+    byte_writer_free(&out);
+    return hash;
+}
+
+/* Orders of customers who have ordered before, in parts of all of them. */
+static void lessons_become_fewer(void **state)
+{
+    enum { PART_ORDERS = 4000, PARTS = 5 };
+    struct recommend_options options = shop_options();
+    struct shop shop = shop_open(15);
+    struct outbox *outbox = outbox_create();
+    struct recommend *recommend = recommend_open(&options);
+    uint32_t lessons[PARTS] = {0}, all = 0;
+    uint64_t before = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < PART_ORDERS * PARTS; i++) {
+        struct event event = shop_any_order(&shop, "t");
+        if (view_is_absent(event.order.customer_id))
+            event.order.customer_id = VIEW_LITERAL("c0");
+        shop_apply(recommend, &event, outbox);
+        uint64_t after = hash_model(market_find(&recommend->store, view_of("t")));
+        lessons[i / PART_ORDERS] += after != before;
+        before = after;
+    }
+    for (int i = 0; i < PARTS; i++)
+        all += lessons[i];
+    /* One in eight until there are 1,024, then one in 32; six deviations of the lot. */
+    assert_in_range(lessons[0], PART_ORDERS / 8 - 125, PART_ORDERS / 8 + 125);
+    assert_in_range(lessons[PARTS - 1], PART_ORDERS / 32 - 66, PART_ORDERS / 32 + 66);
+    assert_true(all > 1024);
+    shop_end(&shop, recommend, outbox);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +318,7 @@ int main(void)
         cmocka_unit_test(neighbours_are_counted_as_defined),
         cmocka_unit_test(what_was_in_many_orders_is_counted_by_lot),
         cmocka_unit_test(old_products_make_room_for_new_ones),
+        cmocka_unit_test(lessons_become_fewer),
         cmocka_unit_test(a_history_keeps_what_counts_most),
     };
 
