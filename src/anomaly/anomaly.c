@@ -236,36 +236,14 @@ static void narrow(struct anomaly *anomaly, struct group *group, const struct ru
     group->is_brief = true;
 }
 
-static void apply_to_group(struct anomaly *anomaly, const struct candidate *candidate,
-                           const struct byte_writer *keys, const struct event *event,
-                           const struct anomaly_context *context, struct outbox *outbox)
+/* Into a window of which more is kept than the times. */
+static void add_in_full(struct anomaly *anomaly, struct group *group,
+                        const struct candidate *candidate, const struct event *event,
+                        const struct anomaly_context *context, struct outbox *outbox)
 {
     const struct rule *rule = candidate->rule;
-    struct view key = candidate_key(keys, candidate);
     struct sighting sighting = {.event = event, .time_ms = event->event_time_ms};
 
-    /* An event older than the least watermark of the rule's kinds can come when a kind
-     * was left out for a while: its time is settled. */
-    if (sighting.time_ms < group_watermark(anomaly, rule))
-        return;
-    if (!rule->has_episodes) {
-        episode_publish_event(anomaly, rule, key, event, outbox);
-        return;
-    }
-    uint32_t group_count = anomaly->groups.live_count;
-    size_t block_bytes = anomaly->blocks.bytes;
-    struct group *group = group_take(anomaly, rule, candidate->hash, key, candidate->guess);
-    group->touched = anomaly->event_count;
-    if (!group->is_brief)
-        narrow(anomaly, group, rule);
-    if (group->is_brief) {
-        if (add_briefly(anomaly, group, rule, candidate->steps, sighting.time_ms)) {
-            if (anomaly->groups.live_count == group_count && anomaly->blocks.bytes == block_bytes)
-                return; /* nothing was taken */
-            goto done;
-        }
-        widen(anomaly, group, rule);
-    }
     switch (rule->type) {
     case RULE_EVENT:
         sighting.is_late = sighting.time_ms < group->newest_ms;
@@ -286,29 +264,51 @@ static void apply_to_group(struct anomaly *anomaly, const struct candidate *cand
         group->newest_ms = sighting.time_ms;
     if (anomaly->satisfied.count > 0 || group->episodes != 0)
         episode_apply(anomaly, group, rule, &sighting, &anomaly->satisfied, outbox);
+}
+
+static inline void apply_to_group(struct anomaly *anomaly, const struct candidate *candidate,
+                                  const struct byte_writer *keys, const struct event *event,
+                                  const struct anomaly_context *context, struct outbox *outbox)
+{
+    const struct rule *rule = candidate->rule;
+    struct view key = candidate_key(keys, candidate);
+    int64_t time_ms = event->event_time_ms;
+
+    /* An event older than the least watermark of the rule's kinds can come when a kind
+     * was left out for a while: its time is settled. */
+    if (time_ms < group_watermark(anomaly, rule))
+        return;
+    if (!rule->has_episodes) {
+        episode_publish_event(anomaly, rule, key, event, outbox);
+        return;
+    }
+    uint32_t group_count = anomaly->groups.live_count;
+    size_t block_bytes = anomaly->blocks.bytes;
+    struct group *group = group_take(anomaly, rule, candidate->hash, key, candidate->guess);
+    group->touched = anomaly->event_count;
+    if (!group->is_brief)
+        narrow(anomaly, group, rule);
+    if (group->is_brief) {
+        if (add_briefly(anomaly, group, rule, candidate->steps, time_ms)) {
+            if (anomaly->groups.live_count == group_count && anomaly->blocks.bytes == block_bytes)
+                return; /* nothing was taken */
+            goto done;
+        }
+        widen(anomaly, group, rule);
+    }
+    add_in_full(anomaly, group, candidate, event, context, outbox);
 
 done:
     if (group_bytes(anomaly) > anomaly->options.bytes_max)
         group_enforce_budget(anomaly, group, outbox);
 }
 
-void anomaly_apply(struct anomaly *anomaly, const struct event *event,
-                   const struct anomaly_context *context, struct outbox *outbox)
+static void apply_unexpected(struct anomaly *anomaly, const struct event *event,
+                             const struct anomaly_context *context, struct outbox *outbox)
 {
     uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
-    struct expected *expected = &anomaly->expected;
     struct candidate candidates[CANDIDATES_MAX];
 
-    if (event->event_time_ms > time_most_ms || event->event_time_ms < -time_most_ms)
-        return;
-    anomaly->event_count++;
-    if (context->expected > 0 && context->expected <= expected->count) {
-        uint32_t at = context->expected > 1 ? expected->ends[context->expected - 2] : 0;
-        for (; at < expected->ends[context->expected - 1]; at++)
-            apply_to_group(anomaly, &expected->candidates[at], &expected->keys, event, context,
-                           outbox);
-        return;
-    }
     for (uint32_t at = 0; at < reader_count;) {
         byte_writer_reset(&anomaly->keys);
         uint32_t count = candidate_list(anomaly, event, context, &at, &anomaly->keys, candidates,
@@ -319,14 +319,35 @@ void anomaly_apply(struct anomaly *anomaly, const struct event *event,
     }
 }
 
+void anomaly_apply(struct anomaly *anomaly, const struct event *event,
+                   const struct anomaly_context *context, struct outbox *outbox)
+{
+    struct expected *expected = &anomaly->expected;
+
+    if (event->event_time_ms > time_most_ms || event->event_time_ms < -time_most_ms)
+        return;
+    anomaly->event_count++;
+    if (context->expected == 0 || context->expected > expected->count) {
+        apply_unexpected(anomaly, event, context, outbox);
+        return;
+    }
+    uint32_t at = context->expected > 1 ? expected->ends[context->expected - 2] : 0;
+    uint32_t end = expected->ends[context->expected - 1];
+    candidate_fetch_windows(anomaly, end);
+    for (; at < end; at++)
+        apply_to_group(anomaly, &expected->candidates[at], &expected->keys, event, context, outbox);
+}
+
 /* The least watermark of the kinds; INT64_MAX when all of them are left out. */
 static int64_t least_watermark(const struct anomaly *anomaly, uint32_t kinds)
 {
     int64_t least_ms = INT64_MAX;
 
-    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
-        if ((kinds >> kind & 1) != 0 && anomaly->watermark_ms[kind] < least_ms)
-            least_ms = anomaly->watermark_ms[kind];
+    for (; kinds != 0; kinds &= kinds - 1) {
+        int64_t watermark_ms = anomaly->watermark_ms[__builtin_ctz(kinds)];
+        if (watermark_ms < least_ms)
+            least_ms = watermark_ms;
+    }
     return least_ms;
 }
 
@@ -335,12 +356,12 @@ void anomaly_advance(struct anomaly *anomaly, const int64_t watermark_ms[EVENT_K
 {
     uint32_t changed = 0;
 
-    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++)
-        if (anomaly->watermark_ms[kind] != watermark_ms[kind])
-            changed |= 1u << kind;
+    for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++) {
+        changed |= (uint32_t)(anomaly->watermark_ms[kind] != watermark_ms[kind]) << kind;
+        anomaly->watermark_ms[kind] = watermark_ms[kind];
+    }
     if (changed == 0)
         return;
-    memcpy(anomaly->watermark_ms, watermark_ms, sizeof anomaly->watermark_ms);
     for (uint32_t index = 0; index < anomaly->rules->lane_count; index++) {
         uint32_t kinds = anomaly->rules->lanes[index];
         struct lane *lane = &anomaly->lanes[kinds];

@@ -16,7 +16,7 @@
 
 /* So many candidates later, what was asked for is here: enough for the memory to answer, few
  * enough for the processor to keep all that is under way. */
-enum { LAG = 8 };
+enum { WINDOWS_AHEAD = 8 };
 enum { VARINT32_MAX = 5, SHORT_BYTES = 8 };
 
 /* The bits of the steps that select the event. */
@@ -47,47 +47,49 @@ static inline void copy_text(char *to, struct view text)
     memcpy(to + text.size - sizeof last, &last, sizeof last);
 }
 
-/* As byte_put_view does, where there is room. Returns the end. */
-static inline char *put_part(char *at, struct view part)
+/* As byte_put_view does, without its calls. */
+static inline void put_part(struct byte_writer *keys, struct view part)
 {
     uint32_t size = part.size;
+    char *at;
 
+    if (keys->capacity - keys->size < (size_t)size + VARINT32_MAX)
+        byte_writer_reserve(keys, (size_t)size + VARINT32_MAX);
+    at = keys->data + keys->size;
     for (; size >= 0x80; size >>= 7)
         *at++ = (char)(size | 0x80);
     *at++ = (char)size;
     copy_text(at, part);
-    return at + part.size;
+    keys->size = (size_t)(at + part.size - keys->data);
 }
 
 /* Appends the key to `keys`. False: a field is null, so the event is in no group. */
-static bool put_key(struct byte_writer *keys, const struct rule *rule, const struct event *event,
-                    const struct anomaly_context *context)
+static inline bool put_key(struct byte_writer *keys, const struct rule *rule,
+                           const struct event *event, const struct anomaly_context *context)
 {
-    char rooms[GROUP_FIELDS_MAX][FIELD_ROOM];
-    struct view parts[GROUP_FIELDS_MAX];
-    size_t most = (size_t)event->tenant_id.size + VARINT32_MAX;
-    char *at;
+    const struct field_source *source = rule->groups[event->kind];
+    size_t start = keys->size;
+    char room[FIELD_ROOM];
 
     if (view_is_absent(event->tenant_id))
         return false;
-    for (uint32_t index = 0; index < rule->group_count; index++) {
-        const struct field_source *source = &rule->groups[event->kind][index];
-        parts[index] = field_text(source, event, context, rooms[index]);
-        if (view_is_absent(parts[index]))
+    put_part(keys, event->tenant_id);
+    for (uint32_t left = rule->group_count; left > 0; left--, source++) {
+        struct view part = field_is_plain_text(source) ? field_plain_text(source, event)
+                                                       : field_text(source, event, context, room);
+        if (view_is_absent(part)) {
+            keys->size = start;
             return false;
-        most += (size_t)parts[index].size + VARINT32_MAX;
+        }
+        put_part(keys, part);
     }
-    at = put_part(byte_writer_reserve(keys, most), event->tenant_id);
-    for (uint32_t index = 0; index < rule->group_count; index++)
-        at = put_part(at, parts[index]);
-    keys->size = (size_t)(at - keys->data);
     return true;
 }
 
 /* Fills `candidate` when the rule selects the event and it is in one of its groups. */
-static inline bool make_candidate(const struct anomaly *anomaly, const struct reader *reader,
-                                  const struct event *event, const struct anomaly_context *context,
-                                  struct byte_writer *keys, struct candidate *candidate)
+static inline bool make_candidate(const struct reader *reader, const struct event *event,
+                                  const struct anomaly_context *context, struct byte_writer *keys,
+                                  struct candidate *candidate)
 {
     const struct rule *rule = reader->rule;
     size_t start = keys->size;
@@ -103,10 +105,8 @@ static inline bool make_candidate(const struct anomaly *anomaly, const struct re
                                     .steps = steps,
                                     .key_at = (uint32_t)start,
                                     .key_size = (uint32_t)(keys->size - start)};
-    if (rule->has_episodes) {
+    if (rule->has_episodes)
         candidate->hash = group_hash(rule, candidate_key(keys, candidate));
-        table_prefetch(&anomaly->table, candidate->hash);
-    }
     return true;
 }
 
@@ -119,7 +119,7 @@ uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event
     uint32_t at = *from, count = 0;
 
     for (; at < reader_count && count < most; at++)
-        if (make_candidate(anomaly, &readers[at], event, context, keys, &candidates[count]))
+        if (make_candidate(&readers[at], event, context, keys, &candidates[count]))
             count++;
     *from = at;
     return count;
@@ -164,48 +164,47 @@ static void prefetch_window(const struct anomaly *anomaly, const struct candidat
     }
 }
 
-/* How far the candidates of a list have come. */
-struct fetching {
-    uint32_t groups, windows;
-};
-
-/* Every step `lag` candidates behind the one before it; `count` of them are there. */
-static inline void fetch(const struct anomaly *anomaly, struct candidate *candidates,
-                         uint32_t count, uint32_t lag, struct fetching *done)
-{
-    for (; done->groups + lag < count; done->groups++)
-        prefetch_group(anomaly, &candidates[done->groups]);
-    for (; done->windows + lag < done->groups; done->windows++)
-        prefetch_window(anomaly, &candidates[done->windows]);
-}
-
+/* In bursts: a prefetch of a page that the processor does not know the address of holds up what
+ * comes after it, but not the prefetches right behind it. */
 void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates, uint32_t count)
 {
-    struct fetching done = {0};
+    for (uint32_t index = 0; index < count; index++)
+        table_prefetch(&anomaly->table, candidates[index].hash);
+    for (uint32_t index = 0; index < count; index++)
+        prefetch_group(anomaly, &candidates[index]);
+}
 
-    fetch(anomaly, candidates, count, 0, &done);
+void candidate_fetch_windows(struct anomaly *anomaly, uint32_t until)
+{
+    struct expected *expected = &anomaly->expected;
+
+    until += WINDOWS_AHEAD;
+    if (until > expected->candidate_count)
+        until = expected->candidate_count;
+    for (; expected->windows < until; expected->windows++)
+        prefetch_window(anomaly, &expected->candidates[expected->windows]);
 }
 
 void anomaly_expect(struct anomaly *anomaly, const struct event *events,
                     const struct anomaly_context *contexts, uint32_t count)
 {
     struct expected *expected = &anomaly->expected;
-    struct fetching done = {0};
     uint32_t found = 0;
 
     assert(count <= ANOMALY_EXPECT_MAX);
     byte_writer_reset(&expected->keys);
     expected->count = 0;
+    expected->windows = 0;
     for (uint32_t at = 0; at < count; at++) {
         const struct event *event = &events[at];
         uint32_t from = 0;
         found += candidate_list(anomaly, event, &contexts[at], &from, &expected->keys,
                                 &expected->candidates[found], EXPECTED_MAX - found);
-        fetch(anomaly, expected->candidates, found, LAG, &done);
         if (from < anomaly->rules->reader_counts[event->kind])
             break;
         expected->ends[at] = found;
         expected->count = at + 1;
     }
-    fetch(anomaly, expected->candidates, found, 0, &done);
+    expected->candidate_count = found;
+    candidate_prefetch(anomaly, expected->candidates, found);
 }

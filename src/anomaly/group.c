@@ -22,19 +22,24 @@ uint32_t group_hash(const struct rule *rule, struct view key)
     return (uint32_t)hash_place(key, rule->digest);
 }
 
-/* Most keys fill one to four words: no call for those. */
+/* Most keys fill one to four words: no call for those. The words overlap. */
+static inline uint64_t differ_at(const char *a, const char *b, uint32_t at)
+{
+    uint64_t x, y;
+
+    memcpy(&x, a + at, sizeof x);
+    memcpy(&y, b + at, sizeof y);
+    return x ^ y;
+}
 static inline bool is_same(const char *a, const char *b, uint32_t size)
 {
-    uint64_t x, y, differing = 0;
+    uint64_t differing;
 
-    if (size < sizeof x || size > KEY_INLINE_BYTES)
+    if (size < 8 || size > KEY_INLINE_BYTES)
         return memcmp(a, b, size) == 0;
-    for (uint32_t at = 0; at < size; at += sizeof x) {
-        uint32_t from = at + sizeof x <= size ? at : size - (uint32_t)sizeof x;
-        memcpy(&x, a + from, sizeof x);
-        memcpy(&y, b + from, sizeof y);
-        differing |= x ^ y;
-    }
+    differing = differ_at(a, b, 0) | differ_at(a, b, size - 8);
+    if (size > 16)
+        differing |= differ_at(a, b, 8) | differ_at(a, b, size - 16);
     return differing == 0;
 }
 
@@ -106,15 +111,18 @@ struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32
 struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                          struct view key, uint32_t guess)
 {
-    uint32_t reference = guess;
+    struct group *group = guess != 0 ? group_at(anomaly, guess) : NULL;
+    uint32_t reference;
 
-    if ((guess != 0 && has_key(group_at(anomaly, guess), rule, key)) ||
-        group_find(anomaly, rule, hash, key, &reference)) {
-        group_at(anomaly, reference)->is_active = true;
-        return group_at(anomaly, reference);
+    if (group == NULL || !has_key(group, rule, key)) {
+        if (!group_find(anomaly, rule, hash, key, &reference)) {
+            group_age(anomaly, rule);
+            return group_add(anomaly, rule, hash, key);
+        }
+        group = group_at(anomaly, reference);
     }
-    group_age(anomaly, rule);
-    return group_add(anomaly, rule, hash, key);
+    group->is_active = true;
+    return group;
 }
 
 int64_t group_newest(const struct group *group)

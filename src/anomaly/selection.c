@@ -219,8 +219,8 @@ static struct view print_room(char *room, const char *format, double number)
 struct view field_text(const struct field_source *source, const struct event *event,
                        const struct anomaly_context *context, char *room)
 {
-    if (source->place == PLACE_EVENT && source->type == FIELD_TEXT)
-        return *(const struct view *)place_of(source, event);
+    if (field_is_plain_text(source))
+        return field_plain_text(source, event);
     if (!field_is_there(source, event))
         return (struct view){NULL, 0};
     if (source->place == PLACE_MAP_KEY)

@@ -83,6 +83,17 @@ enum { FIELD_ROOM = 48 };
 struct view field_text(const struct field_source *source, const struct event *event,
                        const struct anomaly_context *context, char *room);
 
+/* Most are texts that lie in the event as they are: no call for those. */
+static inline bool field_is_plain_text(const struct field_source *source)
+{
+    return source->place == PLACE_EVENT && source->type == FIELD_TEXT;
+}
+static inline struct view field_plain_text(const struct field_source *source,
+                                           const struct event *event)
+{
+    return *(const struct view *)(const void *)((const char *)event + source->offset);
+}
+
 /* Fills one selection a kind of the mask. Either tree may be NULL. False: complained. */
 bool selection_compile(const struct tree *selection, const struct tree *filter, uint32_t kinds,
                        struct arena *arena, struct complaints *complaints,

@@ -118,6 +118,8 @@ struct expected {
     struct candidate candidates[EXPECTED_MAX];
     uint32_t ends[ANOMALY_EXPECT_MAX]; /* of the candidates of an event */
     uint32_t count;                    /* events of which all candidates are there */
+    uint32_t candidate_count;
+    uint32_t windows; /* of so many candidates are asked for already */
     struct byte_writer keys;
 };
 
@@ -165,6 +167,9 @@ static inline struct view candidate_key(const struct byte_writer *keys,
 uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event,
                         const struct anomaly_context *context, uint32_t *from,
                         struct byte_writer *keys, struct candidate *candidates, uint32_t most);
+/* Before the expected candidates below number `until` are applied: asks for the memory of some
+ * after them. */
+void candidate_fetch_windows(struct anomaly *anomaly, uint32_t until);
 /* Guesses their groups, and asks for the memory of all of them at once. */
 void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates,
                         uint32_t count);

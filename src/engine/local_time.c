@@ -25,6 +25,10 @@ struct slot {
 struct local_time {
     const struct zone *const *zones;
     uint32_t count;
+    /* The quarter that was asked for last, most likely the next one too; hour -1: none. */
+    uint32_t last_zone;
+    int64_t last_ms;
+    int32_t last_hour;
     struct slot slots[];
 };
 
@@ -41,6 +45,9 @@ struct local_time *local_time_create(const struct zone *const *zones, uint32_t c
     assert(local != NULL);
     local->zones = zones;
     local->count = count;
+    local->last_zone = 0;
+    local->last_ms = 0;
+    local->last_hour = -1;
     for (uint32_t i = 0; i < count * SLOTS; i++)
         local->slots[i] = (struct slot){INT64_MIN, 0};
     return local;
@@ -58,14 +65,18 @@ static int32_t hour_of(int64_t time_ms, int32_t offset_s)
     return (int32_t)((local_s - floor_divide(local_s, DAY_S) * DAY_S) / HOUR_S);
 }
 
-int32_t local_time_hour(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+static int32_t look_up(struct local_time *local, uint32_t zone_index, int64_t time_ms)
 {
     assert(zone_index < local->count);
     int64_t quarter = floor_divide(time_ms, QUARTER_MS);
     struct slot *slot = &local->slots[(size_t)zone_index * SLOTS + ((uint64_t)quarter % SLOTS)];
 
-    if (slot->quarter == quarter)
+    if (slot->quarter == quarter) {
+        local->last_zone = zone_index;
+        local->last_ms = quarter * QUARTER_MS;
+        local->last_hour = slot->hour;
         return slot->hour;
+    }
     const struct zone *zone = local->zones[zone_index];
     int32_t offset_s = zone_offset_s(zone, time_ms);
     int32_t hour = hour_of(time_ms, offset_s);
@@ -73,4 +84,12 @@ int32_t local_time_hour(struct local_time *local, uint32_t zone_index, int64_t t
         zone_offset_s(zone, quarter * QUARTER_MS + QUARTER_MS - 1) == offset_s)
         *slot = (struct slot){quarter, hour};
     return hour;
+}
+
+int32_t local_time_hour(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+{
+    if ((uint64_t)time_ms - (uint64_t)local->last_ms < QUARTER_MS &&
+        zone_index == local->last_zone && local->last_hour >= 0)
+        return local->last_hour;
+    return look_up(local, zone_index, time_ms);
 }
