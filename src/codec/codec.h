@@ -85,6 +85,14 @@ void codec_set_clock(struct codec *codec, const struct clock *clock);
 /* A request that does not say how many it wants: request.count is this, its bit stays clear. */
 enum { CODEC_REQUEST_COUNT = 10 };
 
+/* A hint: this message is going to be decoded CODEC_EXPECT_AHEAD messages from now, so its
+ * memory is asked for already. */
+enum { CODEC_EXPECT_AHEAD = 6 };
+static inline void codec_expect(struct view message)
+{
+    __builtin_prefetch(message.data);
+    __builtin_prefetch(message.data + 64);
+}
 /* STATUS_OK; STATUS_BROKEN with REMEDY_SET_ASIDE (then `reason` is filled) or REMEDY_RETRY. */
 enum status codec_decode_event(struct codec *codec, enum event_kind kind, struct view message,
                                struct arena *arena, struct event *event,

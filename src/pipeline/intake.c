@@ -192,6 +192,8 @@ static uint32_t take_run(struct pipeline *pipeline, const struct record *records
     batch->count = 0;
     while (verdict == INTAKE_APPLY && taken < count && batch->count < ENGINE_EXPECT_MAX &&
            records[taken].partition == records->partition) {
+        if (taken + CODEC_EXPECT_AHEAD < count)
+            codec_expect(records[taken + CODEC_EXPECT_AHEAD].value);
         record = &records[taken++];
         if (!is_wanted(partition, record))
             continue;

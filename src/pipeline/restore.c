@@ -716,6 +716,8 @@ static enum status replay_run(struct restore *restore, const struct record *reco
     batch->count = 0;
     while (batch->count < count && batch->count < ENGINE_EXPECT_MAX &&
            records[batch->count].offset < restore->operation.to) {
+        if (batch->count + CODEC_EXPECT_AHEAD < count)
+            codec_expect(records[batch->count + CODEC_EXPECT_AHEAD].value);
         verdict = intake_judge(pipeline, transport, &records[batch->count],
                                &batch->events[batch->count], &home, &letter, &reason);
         if (verdict != INTAKE_APPLY)

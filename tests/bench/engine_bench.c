@@ -197,6 +197,8 @@ static double measure(struct codec *codec, const struct stream *stream, int64_t 
             outbox_reset(outbox);
         }
         for (uint32_t i = 0; i < count; i++) {
+            if (start + i + CODEC_EXPECT_AHEAD < stream->count)
+                codec_expect(stream->messages[start + i + CODEC_EXPECT_AHEAD]);
             decode(codec, stream, start + i, arena, &events[i]);
             events[i].event_time_ms += round * ROUND_S * 1000;
         }
