@@ -196,18 +196,19 @@ static bool is_awaited(const struct health *health, const struct source *source,
 static void ask_all(struct health *health, bool is_detail_wanted)
 {
     struct timespec until = clock_deadline(health->check_ms);
+    const uint32_t count = health->source_count;
     uint64_t numbers[SOURCE_COUNT_MAX];
     int result = 0;
 
-    for (uint32_t i = 0; i < health->source_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         numbers[i] = ++health->sources[i].asked;
         health->sources[i].is_detail_wanted |= is_detail_wanted;
     }
     pthread_cond_broadcast(&health->changed);
-    for (uint32_t i = 0; i < health->source_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         while (result == 0 && is_awaited(health, &health->sources[i], numbers[i]))
             result = pthread_cond_timedwait(&health->changed, &health->lock, &until);
-    for (uint32_t i = 0; i < health->source_count; i++)
+    for (uint32_t i = 0; i < count; i++)
         if (health->sources[i].answered < numbers[i])
             set_state(health, &health->sources[i], false, false, true);
 }
