@@ -252,7 +252,7 @@ static bool is_filled(const struct field *field, const void *record, const char 
     case FIELD_MAP:
         return ((const struct pair_list *)at)->count > 0;
     case FIELD_RECORDS:
-        return ((const struct record_list *)at)->count > 0;
+        return true;
     case FIELD_CHOICE:
     case FIELD_INT:
     case FIELD_DOUBLE:

@@ -176,7 +176,8 @@ struct result {
 const struct shape *result_shape(enum result_kind kind);
 const char *result_kind_name(enum result_kind kind); /* "alert", ...: the schema's name */
 
-/* Sets the bits of every text, list and map that is not empty, and of every number
- * listed by field name in `numbers` (ends in NULL): the makers' shorthand. */
+/* Sets the bits of every text, list of texts and map that is not empty, of every list of records
+ * (a result that says "none" says so), and of every number listed by field name in `numbers`
+ * (ends in NULL): the makers' shorthand. */
 void result_mark(struct result *result, const char *const *numbers);
 #endif
