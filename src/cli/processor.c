@@ -115,14 +115,13 @@ static enum status open_pipeline(const struct processor *processor, struct worke
 }
 
 /* Replay needs what came after the snapshot before the newest. */
-static enum status check_retention(const struct processor *processor, struct failure *failure)
+static enum status check_topics(const struct processor *processor, struct failure *failure)
 {
     const struct settings *settings = processor->host->settings;
 
-    if (settings->kafka.is_embedded || settings->pipeline.snapshot_interval_ms <= 0)
+    if (settings->kafka.is_embedded)
         return STATUS_OK;
-    return topics_check_retention(&settings->kafka, settings->pipeline.snapshot_interval_ms,
-                                  failure);
+    return topics_check(&settings->kafka, settings->pipeline.snapshot_interval_ms, failure);
 }
 
 /* Every engine must know how many partitions there are before the first one is opened. */
@@ -158,7 +157,7 @@ static enum status open_worker(struct processor *processor, struct worker *worke
     if (status == STATUS_OK)
         status = open_transport(processor, worker, KAFKA_PROCESSOR, "", &worker->group, failure);
     if (status == STATUS_OK && worker->number == 0)
-        status = check_retention(processor, failure);
+        status = check_topics(processor, failure);
     if (status == STATUS_OK && worker->number == 0)
         status = tell_partitions(processor, worker, failure);
     if (status == STATUS_OK)

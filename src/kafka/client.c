@@ -18,7 +18,7 @@ enum { VERSION_SCRAM_FIXED = 0x020601ff };
 /* How long after an outage its ghosts appear. */
 enum { CUT_OFF_MEMORY_MS = 60000 };
 
-/* What cannot be reached is told once in so long; so many brokers and reasons are remembered. */
+/* Of client_is_told: how long it holds, and how many are remembered. */
 enum { TOLD_MS = 30000, TOLD_COUNT = 16 };
 
 enum { WAIT_STEP_MS = 1000, WAIT_LOG_STEPS = 5, TOPIC_TRIES_MAX = 3 };
@@ -181,9 +181,7 @@ static void refuse_clusters(struct client *client, const char *text)
     client_give_up(client, &failure);
 }
 
-/* Each of a process's dozen clients says of each broker that it cannot be reached, again and
- * again. Once in a while is enough for all of them. */
-static bool is_told(const char *text)
+bool client_is_told(struct view what)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static struct {
@@ -191,13 +189,10 @@ static bool is_told(const char *text)
         int64_t until_ms;
     } told[TOLD_COUNT]; /* a ring */
     static uint32_t next;
-    const char *what = strstr(text, "Connect to "), *end = what != NULL ? strchr(what, '(') : NULL;
     const int64_t now_ms = clock_monotonic_ms(clock_system());
+    const uint64_t hash = hash_view(what, 0);
     bool answer = false;
 
-    if (end == NULL)
-        return false;
-    const uint64_t hash = hash_view((struct view){what, (uint32_t)(end - what)}, 0);
     pthread_mutex_lock(&lock);
     for (uint32_t index = 0; index < TOLD_COUNT; index++)
         answer |= told[index].what == hash && now_ms < told[index].until_ms;
@@ -208,6 +203,14 @@ static bool is_told(const char *text)
     }
     pthread_mutex_unlock(&lock);
     return answer;
+}
+
+/* "thread: broker: Connect to ADDRESS failed: REASON (more)", of every client, again and again. */
+static bool is_told_unreachable(const char *text)
+{
+    const char *what = strstr(text, "Connect to "), *end = what != NULL ? strchr(what, '(') : NULL;
+
+    return end != NULL && client_is_told((struct view){what, (uint32_t)(end - what)});
 }
 
 static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
@@ -232,7 +235,7 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
      * are all there. */
     if (strcmp(facility, "AUTOCREATE") == 0)
         ours = LOG_DEBUG;
-    if (ours == LOG_WARN && strcmp(facility, "FAIL") == 0 && is_told(text))
+    if (ours == LOG_WARN && strcmp(facility, "FAIL") == 0 && is_told_unreachable(text))
         ours = LOG_DEBUG;
     log_write(ours, room, "%s: %s", facility, text);
 }
@@ -514,6 +517,44 @@ enum status client_partition_count(struct client *client, enum topic topic, int3
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
     return client_fail(client, code, name, NULL, failure);
+}
+
+static int64_t read_message_bytes(const rd_kafka_DescribeConfigs_result_t *result)
+{
+    size_t count = 0, entry_count = 0;
+    const rd_kafka_ConfigResource_t **resources =
+        result != NULL ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    const rd_kafka_ConfigEntry_t **entries =
+        count == 1 ? rd_kafka_ConfigResource_configs(resources[0], &entry_count) : NULL;
+
+    for (size_t index = 0; index < entry_count; index++) {
+        const char *value = rd_kafka_ConfigEntry_value(entries[index]);
+        if (value != NULL &&
+            strcmp(rd_kafka_ConfigEntry_name(entries[index]), "max.message.bytes") == 0)
+            return strtoll(value, NULL, 10);
+    }
+    return 0;
+}
+
+int64_t client_message_bytes(struct client *client, enum topic topic)
+{
+    rd_kafka_ConfigResource_t *resource =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, client->names[topic]);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(client->handle, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client->handle);
+    int64_t bytes = 0;
+
+    rd_kafka_AdminOptions_set_request_timeout(options, REQUEST_TIMEOUT_MS, NULL, 0);
+    rd_kafka_DescribeConfigs(client->handle, &resource, 1, options, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, REQUEST_TIMEOUT_MS);
+    if (event != NULL)
+        bytes = read_message_bytes(rd_kafka_event_DescribeConfigs_result(event));
+    rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy(resource);
+    return bytes;
 }
 
 enum status client_bounds(struct client *client, enum topic topic, int32_t partition,

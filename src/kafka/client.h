@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/view.h"
 #include "event/topic.h"
 #include "kafka/kafka.h"
 
@@ -70,12 +71,18 @@ void client_give_up(struct client *client, const struct failure *failure);
 /* Fills `failure` (NULL is allowed) when it is so. */
 bool client_is_hopeless(struct client *client, struct failure *failure);
 
+/* Whether the log was told of it lately, by any of the process's dozen clients; if not, it is now.
+ * For what is tried again while an outage lasts. Any thread. */
+bool client_is_told(struct view what);
+
 /* Lately: no broker answered, or a session ended without an answer. Any thread. */
 bool client_was_cut_off(struct client *client);
 
 /* Partitions of a topic. */
 enum status client_partition_count(struct client *client, enum topic topic, int32_t *count,
                                    struct failure *failure);
+/* The largest message that a topic takes, max.message.bytes; 0: the broker does not tell. */
+int64_t client_message_bytes(struct client *client, enum topic topic);
 enum status client_bounds(struct client *client, enum topic topic, int32_t partition,
                           int64_t *first, int64_t *next, struct failure *failure);
 /* With prefix; the caller frees each. */

@@ -13,6 +13,8 @@ enum { ADMIN_TIMEOUT_MS = 30000, VISIBLE_TRIES_MAX = 100, VISIBLE_WAIT_MS = 100 
 
 /* Event (1 MB, the broker's preset) plus headers; a client sends up to message.max.bytes. */
 static const char large_message_bytes[] = "2097152";
+/* The library's batch.size: what it sends at once, which the broker takes for one message. */
+enum { BATCH_BYTES_MAX = 1000000 };
 
 struct admin {
     struct client client;
@@ -170,6 +172,8 @@ static void read_settings(struct topic_report *report, const rd_kafka_ConfigReso
             report->retention_ms = strtoll(value, NULL, 10);
         else if (strcmp(name, "cleanup.policy") == 0)
             report->is_compacted = strstr(value, "compact") != NULL;
+        else if (strcmp(name, "max.message.bytes") == 0)
+            report->bytes_max = strtoll(value, NULL, 10);
     }
 }
 
@@ -204,6 +208,40 @@ static enum status look_at_settings(struct admin *admin, struct failure *failure
 
 /* ---- judgement ---- */
 
+/* The largest message of our inputs; 0: not known. */
+static int64_t largest_input(const struct topic_report *reports)
+{
+    int64_t bytes = 0;
+
+    for (int topic = 0; topic < TOPIC_FORWARD; topic++)
+        if (reports[topic].bytes_max > bytes)
+            bytes = reports[topic].bytes_max;
+    return bytes;
+}
+
+static void judge_size(const struct admin *admin, struct topic_report *report)
+{
+    const int64_t input = largest_input(admin->reports);
+    const bool is_copy = report->topic == TOPIC_FORWARD || report->topic == TOPIC_DEAD_LETTER;
+    char problem[TOPIC_PROBLEM_MAX];
+
+    if (report->topic < TOPIC_FORWARD || report->topic == TOPIC_COMMANDS || report->bytes_max <= 0)
+        return;
+    if (report->bytes_max < BATCH_BYTES_MAX) {
+        snprintf(problem, sizeof problem,
+                 "takes no more than %lld bytes at once, and Weir writes up to %d: it will stop "
+                 "when it must; set max.message.bytes to %s",
+                 (long long)report->bytes_max, BATCH_BYTES_MAX, large_message_bytes);
+        set_problem(report, problem);
+    } else if (is_copy && report->bytes_max < input) {
+        snprintf(problem, sizeof problem,
+                 "takes messages of up to %lld bytes, an input of up to %lld: what is larger goes "
+                 "to dead-letter without its value; set max.message.bytes to %lld or more",
+                 (long long)report->bytes_max, (long long)input, (long long)input);
+        set_problem(report, problem);
+    }
+}
+
 static void judge_topic(const struct admin *admin, struct topic_report *report, int32_t inputs)
 {
     const struct topic_info *info = topic_info(report->topic);
@@ -229,6 +267,7 @@ static void judge_topic(const struct admin *admin, struct topic_report *report, 
     }
     if (info->is_compacted && !report->is_compacted)
         set_problem(report, "is not compacted and will grow for ever; set cleanup.policy=compact");
+    judge_size(admin, report);
 }
 
 static void judge_all(struct admin *admin)
@@ -380,19 +419,24 @@ enum status topics_describe(const struct kafka_options *options,
     return status;
 }
 
-enum status topics_check_retention(const struct kafka_options *options, int64_t least_ms,
-                                   struct failure *failure)
+enum status topics_check(const struct kafka_options *options, int64_t least_ms,
+                         struct failure *failure)
 {
     struct topic_report reports[TOPIC_COUNT];
     struct failure unknown = {0};
 
     if (topics_describe(options, reports, &unknown) != STATUS_OK) {
-        log_warn("kafka", "how long the inputs are kept is not checked: %s", unknown.text);
+        log_warn("kafka",
+                 "how long the inputs are kept, and how large a message may be, is not "
+                 "checked: %s",
+                 unknown.text);
         return STATUS_OK;
     }
     for (int topic = 0; topic < TOPIC_COUNT; topic++) {
         const struct topic_report *report = &reports[topic];
         const struct topic_info *info = topic_info((enum topic)topic);
+        if (is_there(report) && report->problem[0] != '\0')
+            log_warn("kafka", "topic %s %s", report->name, report->problem);
         /* -1: for ever; 0: not told. */
         if (info->layout != LAYOUT_INPUT || info->is_compacted || report->is_compacted ||
             report->retention_ms <= 0 || report->retention_ms >= least_ms)

@@ -38,6 +38,7 @@ struct topic_report {
     int32_t partitions;
     int32_t replication_factor;
     int64_t retention_ms; /* -1: for ever; 0: not known */
+    int64_t bytes_max;    /* of a message, max.message.bytes; 0: not known */
     bool is_compacted;
     char problem[TOPIC_PROBLEM_MAX]; /* what is wrong and what to do; "": nothing */
 };
@@ -48,11 +49,11 @@ enum status topics_create(const struct kafka_options *options,
                           struct topic_report reports[TOPIC_COUNT], struct failure *failure);
 enum status topics_describe(const struct kafka_options *options,
                             struct topic_report reports[TOPIC_COUNT], struct failure *failure);
-/* STATUS_BROKEN, REMEDY_STOP: a topic that a recovery replays keeps its records for less than
- * least_ms, the time between two snapshots. What the broker does not tell is not checked, with a
- * warning. */
-enum status topics_check_retention(const struct kafka_options *options, int64_t least_ms,
-                                   struct failure *failure);
+/* At the start. STATUS_BROKEN, REMEDY_STOP: a topic that a recovery replays keeps its records for
+ * less than least_ms, the time between two snapshots (0: there are none). Of other problems the log
+ * is told. What the broker does not tell is not checked, with a warning. */
+enum status topics_check(const struct kafka_options *options, int64_t least_ms,
+                         struct failure *failure);
 /* How many partitions a topic is to have. */
 int32_t topics_partitions(const struct kafka_options *options, enum topic topic);
 #endif

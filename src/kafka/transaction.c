@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/view.h"
 #include "kafka/client.h"
 #include "kafka/group.h"
 
@@ -59,7 +60,8 @@ static enum status judge(struct client *client, const char *doing, rd_kafka_erro
             failure_set(failure, REMEDY_ROLL_BACK, "%s: %s (%s)", doing,
                         rd_kafka_error_string(error), rd_kafka_error_name(error));
     } else if (rd_kafka_error_is_retriable(error)) {
-        log_warn(room, "%s: %s; trying again", doing, rd_kafka_error_string(error));
+        log_write(client_is_told(view_of(doing)) ? LOG_DEBUG : LOG_WARN, room,
+                  "%s: %s; trying again", doing, rd_kafka_error_string(error));
         status = STATUS_AGAIN;
     } else {
         int code = rd_kafka_error_is_fatal(error) ? (int)RD_KAFKA_RESP_ERR__FATAL

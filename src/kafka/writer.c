@@ -20,6 +20,9 @@
 /* Producers replaced with no commit between them. */
 enum { REPLACEMENTS_MAX = 10 };
 
+/* A batch of one record beside key, value and headers; the lengths of a header: at most. */
+enum { BATCH_HEAD_BYTES = 61 + 40, HEADER_SIZES_BYTES = 10 };
+
 struct writer {
     struct client client;
     char transactional_id[TRANSACTIONAL_ID_MAX];
@@ -31,6 +34,7 @@ struct writer {
     bool is_replacing; /* a new producer is about to start its transactions */
     atomic_bool is_closing;
     rd_kafka_topic_t *topics[TOPIC_COUNT]; /* those written to so far */
+    int64_t bytes_max[TOPIC_COUNT];        /* of a message there; 0: not known */
     int64_t commit_started_ns;             /* 0: none under way */
     struct metric *commit_seconds, *undelivered, *replaced;
 };
@@ -70,7 +74,12 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
         return;
     snprintf(doing, sizeof doing, "record for %s not delivered", rd_kafka_topic_name(message->rkt));
     /* Not rd_kafka_message_errstr: for a producer it would hand out the record's own bytes. */
-    client_fail(&writer->client, message->err, doing, rd_kafka_err2str(message->err), &failure);
+    client_fail(&writer->client, message->err, doing,
+                message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+                    ? "larger than the topic takes; set its max.message.bytes to 2097152 "
+                      "(kafka-configs.sh --alter) and start again"
+                    : rd_kafka_err2str(message->err),
+                &failure);
     /* It is in nobody's hands any more, so it cannot be set aside; nor may the positions behind
      * it be committed. */
     failure.remedy = REMEDY_STOP;
@@ -213,9 +222,25 @@ static enum status open_topic(struct writer *writer, enum topic topic, struct fa
     enum status status = client_partition_count(&writer->client, topic, &count, failure);
     if (status != STATUS_OK)
         return status;
+    /* What others made may be too large for the copy's topic. The broker's refusal would come when
+     * the record is in nobody's hands any more. */
+    if (!writer->setup->options->is_embedded &&
+        (topic == TOPIC_FORWARD || topic == TOPIC_DEAD_LETTER))
+        writer->bytes_max[topic] = client_message_bytes(&writer->client, topic);
     writer->topics[topic] =
         rd_kafka_topic_new(writer->client.handle, writer->client.names[topic], NULL);
     return STATUS_OK;
+}
+
+static bool is_too_large(const struct writer *writer, const struct outgoing *outgoing)
+{
+    const int64_t bytes_max = writer->bytes_max[outgoing->topic];
+    int64_t bytes = BATCH_HEAD_BYTES + (int64_t)outgoing->key.size + (int64_t)outgoing->value.size;
+
+    for (uint32_t index = 0; index < outgoing->header_count; index++)
+        bytes += (int64_t)strlen(outgoing->headers[index].name) +
+                 (int64_t)outgoing->headers[index].value.size + HEADER_SIZES_BYTES;
+    return bytes_max > 0 && bytes > bytes_max;
 }
 
 static rd_kafka_headers_t *collect_headers(const struct outgoing *outgoing)
@@ -287,6 +312,11 @@ enum status writer_produce(struct writer *writer, const struct outgoing *outgoin
     rd_kafka_resp_err_t code;
     uint32_t mark = 0;
 
+    if (status == STATUS_OK && is_too_large(writer, outgoing))
+        return failure_set(failure, REMEDY_SET_ASIDE,
+                           "produce to %s: more than its "
+                           "max.message.bytes",
+                           writer->client.names[outgoing->topic]);
     if (status == STATUS_OK && writer->is_transactional)
         status = transaction_begin(writer->transaction, failure);
     else if (status == STATUS_OK && client_is_hopeless(&writer->client, failure))

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What cannot be processed ends in dead-letter, unchanged, with its reason; nothing stops."""
 import json
-import unittest
+import os
 import time
+import unittest
 
-from world import (WorldTest, consume, produce_bytes, produce_lines, produce_packed, wait_until)
+from world import (WorldTest, alter_topic, consume, produce_bytes, produce_lines, produce_packed,
+                   wait_until)
 
 NOW = int(time.time() * 1000)
 
@@ -78,6 +80,29 @@ class DeadLetters(WorldTest):
         expected = [("too-large", len(stray), b"")] * (self.partitions - 1)
         expected += [("unknown-format", len(garbage), b"")]
         wait_until(lambda: letters() == sorted(expected), "the dead letters")
+        self.assertEqual(weir.stop(), 0)
+
+    def test_larger_than_the_topic_takes(self):
+        """A dead-letter topic that somebody made too small: told at the start, and no reason to
+        stand still. What fits is there unchanged, of the rest all but the value."""
+        settings = self.config()
+        self.create_topics(settings)
+        alter_topic(self.topic("dead-letter"), "max.message.bytes=300000")
+        weir = self.weir(settings)
+        weir.wait_ready()
+        self.assertRegex(weir.log(), "dead-letter takes no more than 300000 bytes")
+        topic = self.topic("api-calls")
+        large, small = b"garbage " + os.urandom(400_000), b"garbage"
+        for message in (large, small):
+            produce_bytes(topic, "acme", message)
+        produce_lines(topic, [call(n) for n in range(100, 201)])
+        wait_until(lambda: any(a["type"] == "high-api-rate" for a in self.alerts()), "the alert")
+        wait_until(lambda: len(self.dead()) == 2, "the dead letters")
+        dead = self.dead()
+        self.assertEqual(set(dead), {b"", small})
+        self.assertEqual(dead[b""]["weir.source.bytes"], str(len(large)))
+        self.assertEqual((dead[b""]["weir.source.topic"], dead[b""]["weir.source.offset"]),
+                         (topic, "0"))
         self.assertEqual(weir.stop(), 0)
 
     def test_duplicates_count_once(self):

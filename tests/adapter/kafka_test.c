@@ -164,8 +164,8 @@ static void test_topics_are_made_once_and_looked_at(void **state)
 
     /* Kept for a week: enough for snapshots as rare as that, not for rarer ones. */
     const int64_t week_ms = 7 * 86400000LL;
-    assert_int_equal(topics_check_retention(&world.options, week_ms, &failure), STATUS_OK);
-    assert_int_equal(topics_check_retention(&world.options, week_ms + 1, &failure), STATUS_BROKEN);
+    assert_int_equal(topics_check(&world.options, week_ms, &failure), STATUS_OK);
+    assert_int_equal(topics_check(&world.options, week_ms + 1, &failure), STATUS_BROKEN);
     assert_int_equal(failure.remedy, REMEDY_STOP);
     assert_non_null(strstr(failure.text, "keeps its records for 604800000 ms (retention.ms), but a "
                                          "snapshot is taken every 604800001 ms"));

@@ -72,6 +72,16 @@ def services_env():
     return {name: value for name, _, value in pairs}
 
 
+def alter_topic(topic, setting):
+    """By Kafka's own tool, out of the broker's jars."""
+    libraries = pathlib.Path(os.environ.get("WEIR_LIBRARIES", ROOT / "build" / "libraries"))
+    version = (services_folder() / KAFKA_SERVICE / "version").read_text().strip()
+    subprocess.run(["java", "-XX:TieredStopAtLevel=1", "-cp", f"{libraries}/kafka-{version}/*",
+                    "kafka.admin.ConfigCommand", "--bootstrap-server", KAFKA, "--alter",
+                    "--entity-type", "topics", "--entity-name", topic, "--add-config", setting],
+                   check=True, capture_output=True, timeout=60)
+
+
 # ---------------------------------------------------------------- Kafka, by kcat
 
 
