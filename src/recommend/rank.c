@@ -183,30 +183,26 @@ static inline quad counts_of(eight_words wide)
     return __builtin_shufflevector(counts, counts, 2, 2, 2, 3);
 }
 
-/* Two entries a turn: rows are whole buckets, and no number comes twice in a row. */
-static void add_row(quad *signals, const struct neighbours *row, quad factors)
+/* A row is a bucket a line, and lies anywhere: line by line the `next` one is fetched. */
+static void add_row(quad *signals, const struct neighbours *row, const struct neighbours *next,
+                    quad factors)
 {
     const uint64_t *entry = row->entries, *end = entry + neighbours_places(row);
+    const char *ahead = (const char *)next->entries;
     const eight_words zero = {0};
 
-    /* An empty place is nobody's, and adds nothing. */
-    for (; entry < end; entry += 2) {
-        eight_words words;
-        memcpy(&words, entry, sizeof words);
-        eight_words first = __builtin_shufflevector(words, zero, 0, 8, 1, 9, 2, 10, 3, 11);
-        eight_words second = __builtin_shufflevector(words, zero, 4, 12, 5, 13, 6, 14, 7, 15);
-        signals[neighbour_number(entry[0])] += counts_of(first) * factors;
-        signals[neighbour_number(entry[1])] += counts_of(second) * factors;
+    for (; entry < end; ahead += NEIGHBOUR_BUCKET * sizeof *entry) {
+        __builtin_prefetch(ahead);
+        /* An empty place is nobody's, and adds nothing. */
+        for (int i = 0; i < NEIGHBOUR_BUCKET / 2; i++, entry += 2) {
+            eight_words words;
+            memcpy(&words, entry, sizeof words);
+            eight_words first = __builtin_shufflevector(words, zero, 0, 8, 1, 9, 2, 10, 3, 11);
+            eight_words second = __builtin_shufflevector(words, zero, 4, 12, 5, 13, 6, 14, 7, 15);
+            signals[neighbour_number(entry[0])] += counts_of(first) * factors;
+            signals[neighbour_number(entry[1])] += counts_of(second) * factors;
+        }
     }
-}
-
-static void prefetch_row(const struct neighbours *row)
-{
-    const char *at = (const char *)row->entries;
-
-    /* The rest is read in order, which the machine sees coming. */
-    for (int line = 0; line < 6; line++)
-        __builtin_prefetch(at + 64 * line);
 }
 
 void ranking_add_neighbours(struct ranking *ranking)
@@ -221,9 +217,11 @@ void ranking_add_neighbours(struct ranking *ranking)
         quad factors = {source->is_last * product->from_together, 0,
                         source->fondness * product->from_together,
                         source->fondness * product->from_next};
-        if (i + 1 < ranking->source_count)
-            prefetch_row(&products[source[1].product].neighbours);
-        add_row(ranking->signals, &product->neighbours, factors);
+        const struct source *next = i + 1 < ranking->source_count ? source + 1 : source;
+        if (i + 2 < ranking->source_count)
+            __builtin_prefetch(&products[source[2].product].neighbours);
+        add_row(ranking->signals, &product->neighbours, &products[next->product].neighbours,
+                factors);
     }
 }
 
@@ -295,9 +293,9 @@ static inline quad sum_lanes(const quad *signals, quad parts)
            __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
 }
 
-/* Four products a turn. Neighbours fall into the same step often; two counters each keep them
- * from waiting for one another. */
-static void add_merits(struct ranking *ranking, uint32_t (*steps)[2])
+/* Four products a turn. Neighbours fall into the same step often; a counter for each of the
+ * four keeps them from waiting for one another. */
+static void add_merits(struct ranking *ranking, uint32_t (*steps)[4])
 {
     typedef uint16_t four_words __attribute__((vector_size(8)));
     const quad_mask base = {step_base, step_base, step_base, step_base};
@@ -313,8 +311,10 @@ static void add_merits(struct ranking *ranking, uint32_t (*steps)[2])
         memcpy(ranking->merits + number, &merits, sizeof merits);
         quad_mask step = (merits >> STEP_SHIFT) - base;
         step &= step > 0;
-        for (int i = 0; i < 4; i++)
-            steps[step[i]][i & 1]++;
+        steps[step[0]][0]++;
+        steps[step[1]][1]++;
+        steps[step[2]][2]++;
+        steps[step[3]][3]++;
     }
 }
 
@@ -326,17 +326,20 @@ static inline bool is_any(quad_mask mask)
     return (halves[0] | halves[1]) != 0;
 }
 
+static uint32_t count_step(const uint32_t *counters)
+{
+    return counters[0] + counters[1] + counters[2] + counters[3];
+}
+
 static void choose_by_merit(struct ranking *ranking)
 {
-    uint32_t steps[STEP_COUNT][2] = {{0}};
+    uint32_t steps[STEP_COUNT][4] = {{0}};
     uint32_t count = ranking->market->product_count, above = 0, step = STEP_COUNT - 1;
     const float *merits = ranking->merits;
 
     add_merits(ranking, steps);
-    while (step > 0 && above + steps[step][0] + steps[step][1] <= SIGNAL_CANDIDATES) {
-        above += steps[step][0] + steps[step][1];
-        step--;
-    }
+    for (; step > 0 && above + count_step(steps[step]) <= SIGNAL_CANDIDATES; step--)
+        above += count_step(steps[step]);
     uint32_t room = step > 0 ? SIGNAL_CANDIDATES - above : 0;
     float least = least_of_step(step > 0 ? step : 1), next = least_of_step(step + 1);
     for (uint32_t number = 0; number <= count; number++) {
@@ -491,14 +494,26 @@ static void add_customer_facts(const struct ranking *ranking, struct facts *fact
     facts->log_basket = quick_log(1.0f + customer->items / facts->orders) / 4.0f;
 }
 
+static void prefetch_product(const struct ranking *ranking, uint32_t number)
+{
+    const struct product *product = &ranking->market->products[number];
+
+    __builtin_prefetch(product->popularity);
+    __builtin_prefetch(&product->first_ms);
+    __builtin_prefetch(&ranking->signals[number]);
+}
+
 void ranking_add_facts(struct ranking *ranking)
 {
+    enum { FACTS_AHEAD = 6 };
     struct facts common = {0};
 
     add_customer_facts(ranking, &common);
     for (uint32_t i = 0; i < ranking->count; i++) {
         struct facts *facts = &ranking->facts[i];
         const struct habit *habit = ranking->candidates[i].habit;
+        if (i + FACTS_AHEAD < ranking->count)
+            prefetch_product(ranking, ranking->candidates[i + FACTS_AHEAD].product);
         *facts = common;
         if (habit != NULL)
             add_habit_facts(ranking, habit, facts);
