@@ -58,15 +58,21 @@ struct final_alert {
     bool is_merged, is_matched;
 };
 
-/* The last of them buys nothing: it sees what the others sell. */
-static const char *const sharers[] = {"t0", "t1", "t2", "t3", "stranger", NULL};
+/* The stranger buys nothing: it sees what the others sell. Nobody is there to differ by. */
+static const char *const sharers[] = {"t0", "t1", "t2", "t3", "stranger"}, nobody[] = "nobody";
+
+static void add_sharer(struct arena *arena, struct tree *ids, const char *id)
+{
+    rule_tree_add(arena, rule_tree_add(arena, ids, TREE_MAP, id, NULL), TREE_SCALAR, "sharing",
+                  "true");
+}
 
 static struct note notes[NOTES_MAX];
 static uint32_t note_count;
 static struct final_alert alerts[ALERTS_MAX];
 static uint32_t alert_count;
 
-struct engine_config *machine_config(void)
+struct engine_config *machine_config(bool is_other)
 {
     struct arena *arena = arena_create(16384);
     struct complaints complaints;
@@ -82,9 +88,10 @@ struct engine_config *machine_config(void)
         rule_tree_count(arena, list, rules[i].name, rules[i].topic, rules[i].group, rules[i].limit,
                         rules[i].timespan);
     ids = rule_tree_add(arena, tenants, TREE_MAP, "list", NULL);
-    for (const char *const *id = sharers; *id != NULL; id++)
-        rule_tree_add(arena, rule_tree_add(arena, ids, TREE_MAP, *id, NULL), TREE_SCALAR, "sharing",
-                      "true");
+    for (size_t i = 0; i < sizeof sharers / sizeof sharers[0]; i++)
+        add_sharer(arena, ids, sharers[i]);
+    if (is_other)
+        add_sharer(arena, ids, nobody);
     rule_tree_add(arena, rule_tree_add(arena, root_config, TREE_MAP, "recommend", NULL),
                   TREE_SCALAR, "share", "1s");
     config = engine_config_create(root_config, root, NULL, &complaints);

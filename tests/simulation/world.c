@@ -217,7 +217,8 @@ static void start_process(struct world *world, struct process *process)
                                   .producer = process->producer};
     struct door_options beside = {.number = ++world->door_next};
     struct pipeline_setup setup = {.options = &world->pipeline_options,
-                                   .engine_config = world->config,
+                                   .engine_config =
+                                       roll(world, 4) == 0 ? world->other_config : world->config,
                                    .codec = world->codec,
                                    .clock = &world->cluster.clock,
                                    .worker = process->number,
@@ -659,7 +660,8 @@ void world_begin(struct world *world, uint64_t seed)
     world->cluster.partition_count = 1 + (int32_t)roll(world, PARTITIONS_MAX);
     choose_options(world);
     world->cluster.fault_permille = (uint32_t)roll(world, 40);
-    world->config = machine_config();
+    world->config = machine_config(false);
+    world->other_config = machine_config(true);
     option_preset(&codec_option_table, &codec);
     if (codec_create(&codec, &world->codec, &failure) != STATUS_OK) {
         fprintf(stderr, "codec: %s\n", failure.text);
@@ -678,5 +680,6 @@ void world_end(struct world *world)
         end_process(world, &world->processes[i]);
     codec_destroy(world->codec);
     engine_config_destroy(world->config);
+    engine_config_destroy(world->other_config);
     cluster_destroy(&world->cluster);
 }

@@ -41,7 +41,8 @@ struct world {
     struct world_options options;
     struct cluster cluster;
     struct pipeline_options pipeline_options;
-    struct engine_config *config;
+    struct engine_config *config;       /* the judge's, and that of most processes */
+    struct engine_config *other_config; /* equal in effect, with another digest */
     struct codec *codec;
     struct process processes[PROCESSES_MAX];
     uint32_t door_next;
@@ -67,7 +68,7 @@ void world_turn(struct world *world);
 bool world_settle(struct world *world);
 void world_judge(struct world *world);
 /* What differs between the machines: toy_engine.c, real_engine.c. */
-struct engine_config *machine_config(void);
+struct engine_config *machine_config(bool is_other);
 /* The judge's machine applied this event. */
 void machine_note(int32_t partition, const struct event *event);
 /* Everything has been published and closed: are the episodes those of the sorted stream? */
