@@ -90,6 +90,8 @@ enum { CODEC_REQUEST_COUNT = 10 };
 enum { CODEC_EXPECT_AHEAD = 6 };
 static inline void codec_expect(struct view message)
 {
+    if (view_is_absent(message))
+        return;
     __builtin_prefetch(message.data);
     __builtin_prefetch(message.data + 64);
 }
