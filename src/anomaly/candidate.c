@@ -3,10 +3,14 @@
  * give. What was asked ahead of time for many events is kept until they come, so that
  * nothing is asked twice.
  *
- * The memory of a candidate comes in three steps, each behind the one before it, so that
- * nobody waits and not too much is on its way at once:
+ * The memory of a candidate comes in three steps, each some candidates behind the one
+ * before it, so that what a step looks at is here:
  *
  *     slot of the table ─► group ─► what its window has outside of it
+ *
+ * A step is done for a few candidates at once. A prefetch of a page of which the processor
+ * has yet to look up the address holds up all that follows but the prefetches right behind
+ * it; and of those it looks up four or so at a time.
  */
 #include <assert.h>
 #include <string.h>
@@ -14,9 +18,7 @@
 #include "anomaly/state.h"
 #include "base/hash.h"
 
-/* So many candidates later, what was asked for is here: enough for the memory to answer, few
- * enough for the processor to keep all that is under way. */
-enum { WINDOWS_AHEAD = 8 };
+enum { SLOTS_AT_ONCE = 4, GROUPS_BEHIND = 20, WINDOWS_AHEAD = 8 };
 enum { VARINT32_MAX = 5, SHORT_BYTES = 8 };
 
 /* The bits of the steps that select the event. */
@@ -164,14 +166,24 @@ static void prefetch_window(const struct anomaly *anomaly, const struct candidat
     }
 }
 
-/* In bursts: a prefetch of a page that the processor does not know the address of holds up what
- * comes after it, but not the prefetches right behind it. */
+static void prefetch_slots(const struct anomaly *anomaly, const struct candidate *candidates,
+                           uint32_t from, uint32_t until)
+{
+    for (uint32_t index = from; index < until; index++)
+        table_prefetch(&anomaly->table, candidates[index].hash);
+}
+
+static void prefetch_groups(const struct anomaly *anomaly, struct candidate *candidates,
+                            uint32_t from, uint32_t until)
+{
+    for (uint32_t index = from; index < until; index++)
+        prefetch_group(anomaly, &candidates[index]);
+}
+
 void candidate_prefetch(const struct anomaly *anomaly, struct candidate *candidates, uint32_t count)
 {
-    for (uint32_t index = 0; index < count; index++)
-        table_prefetch(&anomaly->table, candidates[index].hash);
-    for (uint32_t index = 0; index < count; index++)
-        prefetch_group(anomaly, &candidates[index]);
+    prefetch_slots(anomaly, candidates, 0, count);
+    prefetch_groups(anomaly, candidates, 0, count);
 }
 
 void candidate_fetch_windows(struct anomaly *anomaly, uint32_t until)
@@ -190,6 +202,7 @@ void anomaly_expect(struct anomaly *anomaly, const struct event *events,
 {
     struct expected *expected = &anomaly->expected;
     uint32_t found = 0;
+    uint32_t slots = 0, groups = 0; /* of so many candidates are asked for */
 
     assert(count <= ANOMALY_EXPECT_MAX);
     byte_writer_reset(&expected->keys);
@@ -204,7 +217,16 @@ void anomaly_expect(struct anomaly *anomaly, const struct event *events,
             break;
         expected->ends[at] = found;
         expected->count = at + 1;
+        if (found - slots < SLOTS_AT_ONCE)
+            continue;
+        if (slots > groups + GROUPS_BEHIND) {
+            prefetch_groups(anomaly, expected->candidates, groups, slots - GROUPS_BEHIND);
+            groups = slots - GROUPS_BEHIND;
+        }
+        prefetch_slots(anomaly, expected->candidates, slots, found);
+        slots = found;
     }
     expected->candidate_count = found;
-    candidate_prefetch(anomaly, expected->candidates, found);
+    prefetch_slots(anomaly, expected->candidates, slots, found);
+    prefetch_groups(anomaly, expected->candidates, groups, found);
 }
