@@ -22,6 +22,7 @@ from world import (PATIENCE, REGISTRY, Recorder, WorldTest, confluent, consume, 
                    kcat, register_schema, schema_of, services, services_folder, sql, wait_until)
 
 OUTAGE = float(os.environ.get("WEIR_TEST_OUTAGE", "3"))
+STARTING = 240  # at most, of a service on a machine with much else to do
 START = 1_700_000_000_000
 TENANTS = [f"tenant-{n}" for n in range(6)]
 BATCH = 20  # failed sign-ins of one user, a second apart
@@ -35,7 +36,7 @@ def produce(topic, messages):
     data = b"".join(tenant.encode() + b"\t" + message + END for tenant, message in messages)
     kcat("-P", "-E", "-t", topic, "-K", "\t", "-D", END.decode(), "-q",
          "-X", "partitioner=murmur2_random", "-X", "enable.idempotence=true",
-         "-X", "message.timeout.ms=0", data=data, timeout=2 * OUTAGE + PATIENCE)
+         "-X", "message.timeout.ms=0", data=data, timeout=OUTAGE + STARTING + PATIENCE)
 
 
 def failure(tenant, n):
@@ -124,7 +125,10 @@ class Outage(WorldTest):
 
     def wait_for_progress(self, count=200):
         before = self.events()
-        wait_until(lambda: self.events() > before + count, "progress")
+        wait_until(lambda: self.load.error or self.events() > before + count, "progress",
+                   2 * PATIENCE)
+        if self.load.error:
+            raise self.load.error
 
     @contextlib.contextmanager
     def away(self, name, does_go_on=True):
