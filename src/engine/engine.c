@@ -211,9 +211,12 @@ void engine_expect(struct engine *engine, const struct event *events, uint32_t c
         ahead->seen[ahead->count].expected = ahead->count + 1;
         ahead->count++;
     }
-    for (uint32_t i = 0; ahead->count > 0 && i < engine->room_count; i++)
-        if (engine->rooms[i].row->expect != NULL)
-            engine->rooms[i].row->expect(engine->rooms[i].state, events, ahead->seen, ahead->count);
+    for (uint32_t i = 0; ahead->count > 0 && i < engine->room_count; i++) {
+        const struct room_instance *room = &engine->rooms[i];
+        assert(room->row != NULL);
+        if (room->row->expect != NULL)
+            room->row->expect(room->state, events, ahead->seen, ahead->count);
+    }
 }
 
 /* What is known of the event, if it is the one to come; else nothing is known of any. */

@@ -221,7 +221,7 @@ static int open_world(void **state)
         .registry_url = world->stand_in.url,
         .registry_user = "user",
         .registry_password = "pass",
-        .registry_timeout_ms = 3000,
+        .registry_timeout_ms = 1500,
     };
     world->arena = arena_create(65536);
     world->clock = (struct clock){tell_ms, tell_ns, world};
