@@ -52,11 +52,11 @@ static bool is_anything_dirty(const struct pipeline *pipeline)
     return false;
 }
 
-static bool is_journal_long(const struct pipeline *pipeline)
+/* Some partition's draft has so many operations. */
+static bool is_journal_long(const struct pipeline *pipeline, uint32_t operations)
 {
     for (int32_t i = 0; i < pipeline->partition_count; i++)
-        if (pipeline->partitions[i] != NULL &&
-            pipeline->partitions[i]->draft.count >= JOURNAL_OPERATIONS_MAX)
+        if (pipeline->partitions[i] != NULL && pipeline->partitions[i]->draft.count >= operations)
             return true;
     return false;
 }
@@ -69,7 +69,7 @@ int64_t commit_due_ms(const struct pipeline *pipeline)
     if (!is_anything_dirty(pipeline))
         return INT64_MAX;
     if (pipeline->records_since_cut >= (uint64_t)pipeline->options.commit_records_max ||
-        is_journal_long(pipeline))
+        is_journal_long(pipeline, JOURNAL_OPERATIONS_MAX))
         return 0;
     return left > 0 ? left : 0;
 }
@@ -365,9 +365,11 @@ enum status commit_now(struct pipeline *pipeline, int64_t deadline_ms)
 
 bool commit_is_overfull(const struct pipeline *pipeline)
 {
+    uint64_t records_max = HELD_COMMITS_MAX * (uint64_t)pipeline->options.commit_records_max;
+
     return pipeline->current->bytes.size + pipeline->leaving->bytes.size >= HELD_BYTES_MAX ||
-           (commit_is_under_way(pipeline) &&
-            pipeline->records_since_cut >= (uint64_t)pipeline->options.commit_records_max);
+           (commit_is_under_way(pipeline) && (pipeline->records_since_cut >= records_max ||
+                                              is_journal_long(pipeline, JOURNAL_HELD_MAX)));
 }
 
 enum status commit_relieve(struct pipeline *pipeline)

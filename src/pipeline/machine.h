@@ -34,9 +34,11 @@ enum {
     TROUBLE_MS = 15000,             /* without trouble, and it has passed */
     SINGLE_BATCH_RECORDS = 64,      /* commands taken in a turn */
     HELD_BYTES_MAX = 64 << 20,      /* of results that wait for a commit to end */
+    HELD_COMMITS_MAX = 8,           /* so many commits' records may be taken during one */
     JOURNAL_OPERATIONS_MAX = 32768, /* of one partition in one record: some 200 KB */
-    COMMIT_DEADLINE_MS = 20000,     /* for the last commit of partitions that are leaving */
-    COMMIT_SLICE_MS = 50,           /* of waiting for a commit */
+    JOURNAL_HELD_MAX = 3 * JOURNAL_OPERATIONS_MAX, /* the same, while a commit is under way */
+    COMMIT_DEADLINE_MS = 20000, /* for the last commit of partitions that are leaving */
+    COMMIT_SLICE_MS = 50,       /* of waiting for a commit */
 };
 
 enum partition_phase {

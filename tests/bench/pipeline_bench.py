@@ -12,7 +12,7 @@ recovery    1 M keys in the snapshots, 10 M events since, kill -9: how long unti
             keys stopped its partition.
 
 Events are those of feed.c: three API calls to one sign-in, Avro single-object, lz4 on the wire.
-Sizes: WEIR_BENCH_EVENTS (throughput, 3000000), WEIR_BENCH_SINCE (recovery, 10000000),
+Sizes: WEIR_BENCH_EVENTS (throughput, 7000000), WEIR_BENCH_SINCE (recovery, 10000000),
 WEIR_BENCH_ROUNDS (5), WEIR_BENCH_FORMAT (avro or json).
 """
 import contextlib
@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT / "tests/adapter"))
 from world import KAFKA, WEIR, Process, free_port  # noqa: E402
 
 FEED = os.environ.get("WEIR_BENCH_FEED", str(ROOT / "build/tests/bench/feed"))
-EVENTS = int(os.environ.get("WEIR_BENCH_EVENTS", 3_000_000))
+EVENTS = int(os.environ.get("WEIR_BENCH_EVENTS", 7_000_000))
 SINCE = int(os.environ.get("WEIR_BENCH_SINCE", 10_000_000))
 ROUNDS = int(os.environ.get("WEIR_BENCH_ROUNDS", 5))
 FORMAT = os.environ.get("WEIR_BENCH_FORMAT", "avro")
