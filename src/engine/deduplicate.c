@@ -225,6 +225,7 @@ void deduplicate_load(struct deduplicate *deduplicate, struct byte_reader *in)
     uint64_t pushed_out = byte_take_u64(in);
     uint64_t count = byte_take_count(in, sizeof(struct entry));
 
+    assert(deduplicate == NULL || deduplicate->count == 0);
     for (uint64_t i = 0; i < count && !in->broken; i++) {
         struct entry entry;
         entry.hash[0] = byte_take_u64(in);

@@ -52,9 +52,9 @@ static const struct preset producer_presets[] = {
      * broker and is told to come again: 10 instead of 100 ms more for such a commit. */
     {"retry.backoff.ms", "10"},
     {"compression.type", "lz4"},
-    /* A dead letter is an event at the broker's limit, plus headers; topics.c gives its topic
-     * the same room. Batches stay under batch.size, which is below the broker's limit. */
-    {"message.max.bytes", "2097152"},
+    /* topics.c gives the topics the same room. Batches stay under batch.size, which is below the
+     * broker's limit. */
+    {"message.max.bytes", MESSAGE_BYTES_MAX},
     {"queue.buffering.max.messages", "200000"},
 };
 

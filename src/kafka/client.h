@@ -26,6 +26,10 @@ struct rd_kafka_topic_s;
 
 enum client_kind { CLIENT_MEMBER, CLIENT_PRODUCER, CLIENT_READER, CLIENT_ADMIN };
 
+/* The largest message that is written: an event at the broker's limit, 1 MB by its preset, plus
+ * headers. A text, as the library and the broker take it. */
+#define MESSAGE_BYTES_MAX "2097152"
+
 enum { CLIENT_TEXT_MAX = 300, REQUEST_TIMEOUT_MS = 5000 };
 
 struct client {

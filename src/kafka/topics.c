@@ -11,8 +11,6 @@
 
 enum { ADMIN_TIMEOUT_MS = 30000, VISIBLE_TRIES_MAX = 100, VISIBLE_WAIT_MS = 100 };
 
-/* Event (1 MB, the broker's preset) plus headers; a client sends up to message.max.bytes. */
-static const char large_message_bytes[] = "2097152";
 /* The library's batch.size: what it sends at once, which the broker takes for one message. */
 enum { BATCH_BYTES_MAX = 1000000 };
 
@@ -231,7 +229,7 @@ static void judge_size(const struct admin *admin, struct topic_report *report)
         snprintf(problem, sizeof problem,
                  "takes no more than %lld bytes at once, and Weir writes up to %d: it will stop "
                  "when it must; set max.message.bytes to %s",
-                 (long long)report->bytes_max, BATCH_BYTES_MAX, large_message_bytes);
+                 (long long)report->bytes_max, BATCH_BYTES_MAX, MESSAGE_BYTES_MAX);
         set_problem(report, problem);
     } else if (is_copy && report->bytes_max < input) {
         snprintf(problem, sizeof problem,
@@ -307,7 +305,7 @@ static void set_settings(const struct admin *admin, rd_kafka_NewTopic_t *wanted,
     if (topic == TOPIC_POPULARITY)
         rd_kafka_NewTopic_set_config(wanted, "min.compaction.lag.ms", "259200000");
     if (topic == TOPIC_FORWARD || topic == TOPIC_DEAD_LETTER)
-        rd_kafka_NewTopic_set_config(wanted, "max.message.bytes", large_message_bytes);
+        rd_kafka_NewTopic_set_config(wanted, "max.message.bytes", MESSAGE_BYTES_MAX);
 }
 
 static void request_creation(struct admin *admin, rd_kafka_AdminOptions_t *admin_options,

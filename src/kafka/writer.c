@@ -76,8 +76,8 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
     /* Not rd_kafka_message_errstr: for a producer it would hand out the record's own bytes. */
     client_fail(&writer->client, message->err, doing,
                 message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
-                    ? "larger than the topic takes; set its max.message.bytes to 2097152 "
-                      "(kafka-configs.sh --alter) and start again"
+                    ? "larger than the topic takes; set its max.message.bytes to " MESSAGE_BYTES_MAX
+                      " (kafka-configs.sh --alter) and start again"
                     : rd_kafka_err2str(message->err),
                 &failure);
     /* It is in nobody's hands any more, so it cannot be set aside; nor may the positions behind

@@ -459,17 +459,16 @@ static void add_deltas(struct meters *meters, struct partition_meters *partition
 
     /* The totals are part of the state: of those that came with it, others have told. */
     for (int i = 0; partition->has_seen && i < EVENT_KIND_COUNT; i++) {
-        metric_add(meters->events[i], (double)(stats->applied[i] - seen->applied[i]));
-        metric_add(meters->late[i], (double)(stats->late[i] - seen->late[i]));
-        metric_add(meters->future[i], (double)(stats->future[i] - seen->future[i]));
-        metric_add(meters->duplicates[i], (double)(stats->duplicates[i] - seen->duplicates[i]));
+        add_delta(meters->events[i], stats->applied[i], seen->applied[i]);
+        add_delta(meters->late[i], stats->late[i], seen->late[i]);
+        add_delta(meters->future[i], stats->future[i], seen->future[i]);
+        add_delta(meters->duplicates[i], stats->duplicates[i], seen->duplicates[i]);
     }
     for (int i = 0; partition->has_seen && i < 3; i++)
-        metric_add(meters->opened[i], (double)(stats->alerts_opened[i] - seen->alerts_opened[i]));
+        add_delta(meters->opened[i], stats->alerts_opened[i], seen->alerts_opened[i]);
     if (partition->has_seen) {
-        metric_add(partition->evicted, (double)(stats->keys_evicted - seen->keys_evicted));
-        metric_add(partition->customers_evicted,
-                   (double)(stats->customers_evicted - seen->customers_evicted));
+        add_delta(partition->evicted, stats->keys_evicted, seen->keys_evicted);
+        add_delta(partition->customers_evicted, stats->customers_evicted, seen->customers_evicted);
         add_shop_deltas(meters, stats, seen);
     }
     partition->seen = *stats;

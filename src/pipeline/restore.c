@@ -122,10 +122,10 @@ struct restore *restore_begin(struct pipeline *pipeline, struct partition *parti
     restore->told_ms = restore->waiting_since_ms = pipeline->now_ms;
     restore->tick_ms = INT64_MIN;
     restore->journal_from = POSITION_BEGINNING;
-    for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
+    for (int i = 0; i < TOPIC_INPUT_COUNT; i++) {
         restore->positions[i] = POSITION_NONE;
-    for (int i = 0; i < TOPIC_INPUT_COUNT; i++)
         restore->jumps[i] = -1;
+    }
     if (partition->engine != NULL) {
         restore->is_parked = true;
         restore->has_base = true;

@@ -14,11 +14,6 @@ static inline const uint32_t *times_of(const struct brief *brief)
     return brief->capacity > 0 ? brief->run : brief->inside;
 }
 
-static inline uint32_t room_of(const struct brief *brief)
-{
-    return brief->capacity > 0 ? brief->capacity : BRIEF_INLINE_MAX;
-}
-
 /* capacity 0: back inside. What is there must fit. */
 static void resize(struct brief *brief, struct blocks *blocks, uint32_t capacity)
 {
@@ -32,12 +27,12 @@ static void resize(struct brief *brief, struct blocks *blocks, uint32_t capacity
     brief->capacity = (uint8_t)capacity;
     if (capacity > 0)
         brief->run = blocks_take(blocks, capacity * sizeof *times);
-    memcpy(capacity > 0 ? brief->run : brief->inside, times, brief->count * sizeof *times);
+    memcpy(brief_times(brief), times, brief->count * sizeof *times);
 }
 
 void brief_forget(struct brief *brief, struct blocks *blocks, int64_t until_ms)
 {
-    uint32_t *times = brief->capacity > 0 ? brief->run : brief->inside;
+    uint32_t *times = brief_times(brief);
     uint32_t kept = 0;
 
     for (uint32_t index = 0; index < brief->count; index++)
@@ -53,19 +48,19 @@ void brief_forget(struct brief *brief, struct blocks *blocks, int64_t until_ms)
 static bool make_room(struct brief *brief, struct blocks *blocks, int64_t forget_ms)
 {
     brief_forget(brief, blocks, forget_ms);
-    if (brief->count * 4 <= room_of(brief) * 3)
+    if (brief->count * 4 <= brief_room(brief) * 3)
         return true;
     if (brief->capacity == 0)
         resize(brief, blocks, RUN_LEAST);
     else if (brief->capacity < BRIEF_MAX)
         resize(brief, blocks, BRIEF_MAX);
-    return brief->count * 4 <= room_of(brief) * 3;
+    return brief->count * 4 <= brief_room(brief) * 3;
 }
 
 bool brief_add_anyhow(struct brief *brief, struct blocks *blocks, int64_t time_ms,
                       int64_t forget_ms)
 {
-    if (brief->count == room_of(brief) && !make_room(brief, blocks, forget_ms))
+    if (brief->count == brief_room(brief) && !make_room(brief, blocks, forget_ms))
         return false;
     if (brief->count == 0) {
         brief->base_ms = time_minus(time_ms, below_first_ms);
@@ -74,7 +69,7 @@ bool brief_add_anyhow(struct brief *brief, struct blocks *blocks, int64_t time_m
     int64_t since_ms = time_minus(time_ms, brief->base_ms);
     if (since_ms < 0 || since_ms > UINT32_MAX)
         return false;
-    (brief->capacity > 0 ? brief->run : brief->inside)[brief->count++] = (uint32_t)since_ms;
+    brief_times(brief)[brief->count++] = (uint32_t)since_ms;
     if (brief->newest < since_ms)
         brief->newest = (uint32_t)since_ms;
     return true;
@@ -132,7 +127,7 @@ bool brief_load(struct brief *brief, struct blocks *blocks, struct byte_reader *
     brief->base_ms = byte_take_i64(in);
     brief->newest = byte_take_u32(in);
     resize(brief, blocks, capacity);
-    uint32_t *times = capacity > 0 ? brief->run : brief->inside;
+    uint32_t *times = brief_times(brief);
     for (; brief->count < count; brief->count++) {
         times[brief->count] = byte_take_u32(in);
         if (times[brief->count] > brief->newest)

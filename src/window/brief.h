@@ -36,6 +36,15 @@ struct brief {
     };
 };
 
+static inline uint32_t *brief_times(struct brief *brief)
+{
+    return brief->capacity > 0 ? brief->run : brief->inside;
+}
+static inline uint32_t brief_room(const struct brief *brief)
+{
+    return brief->capacity > 0 ? brief->capacity : BRIEF_INLINE_MAX;
+}
+
 /* The same as brief_add. */
 bool brief_add_anyhow(struct brief *brief, struct blocks *blocks, int64_t time_ms,
                       int64_t forget_ms);
@@ -46,11 +55,9 @@ static inline bool brief_add(struct brief *brief, struct blocks *blocks, int64_t
 {
     uint64_t since_ms = (uint64_t)time_ms - (uint64_t)brief->base_ms;
 
-    if (brief->count == 0 ||
-        brief->count >= (brief->capacity > 0 ? brief->capacity : BRIEF_INLINE_MAX) ||
-        since_ms > UINT32_MAX)
+    if (brief->count == 0 || brief->count >= brief_room(brief) || since_ms > UINT32_MAX)
         return brief_add_anyhow(brief, blocks, time_ms, forget_ms);
-    (brief->capacity > 0 ? brief->run : brief->inside)[brief->count++] = (uint32_t)since_ms;
+    brief_times(brief)[brief->count++] = (uint32_t)since_ms;
     if (brief->newest < since_ms)
         brief->newest = (uint32_t)since_ms;
     return true;

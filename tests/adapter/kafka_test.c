@@ -44,18 +44,6 @@ static void real_world_open(struct world *world)
     }
 }
 
-static void set_property(struct world *world, const char *name, const char *value)
-{
-    struct kafka_options *options = &world->options;
-    struct kafka_property *all =
-        arena_alloc(world->arena, (options->property_count + 1) * sizeof *all);
-
-    if (options->property_count > 0)
-        memcpy(all, options->properties, options->property_count * sizeof *all);
-    all[options->property_count++] = (struct kafka_property){KAFKA_CONSUMER, name, value};
-    options->properties = all;
-}
-
 static void send_numbers(struct world *world, uint32_t first, uint32_t count)
 {
     struct member producer;
@@ -275,8 +263,8 @@ static void test_worker_that_stood_still_rolls_back(void **state)
 
     (void)state;
     real_world_open(&world);
-    set_property(&world, "session.timeout.ms", "6000");
-    set_property(&world, "max.poll.interval.ms", "6000");
+    world_set_property(&world, KAFKA_CONSUMER, "session.timeout.ms", "6000");
+    world_set_property(&world, KAFKA_CONSUMER, "max.poll.interval.ms", "6000");
     member_open(&sleeper, &world, KAFKA_PROCESSOR, true, "sleeper");
     own_everything(&sleeper);
     member_send(&sleeper, TOPIC_ALERTS, 0, "k", "1");
@@ -319,7 +307,8 @@ static void test_handing_over_loses_and_repeats_nothing(void **state)
     (void)state;
     memset(seen, 0, sizeof seen);
     real_world_open(&world);
-    set_property(&world, "heartbeat.interval.ms", "300"); /* learns of rebalances soon */
+    world_set_property(&world, KAFKA_CONSUMER, "heartbeat.interval.ms",
+                       "300"); /* learns of rebalances soon */
     send_numbers(&world, 0, EACH);
     for (int round = 0; round < 4; round++) {
         member_open(&one, &world, KAFKA_PROCESSOR, round % 2 == 1, "one");
@@ -484,7 +473,7 @@ static void test_killed_dynamic_worker_is_exact(void **state)
 
     (void)state;
     real_world_open(&world);
-    set_property(&world, "session.timeout.ms", "6000");
+    world_set_property(&world, KAFKA_CONSUMER, "session.timeout.ms", "6000");
     world.options.transaction_timeout_ms = 5000;
     copy_under_kills(&world, 2);
     real_world_close(&world);

@@ -13,24 +13,15 @@
 
 #include "unit/kafka/member.h"
 
-enum { VERSION_SCRAM_FIXED = 0x020601ff, PROPERTIES_MAX = 8 };
-
-static void set_property(struct world *world, const char *name, const char *value)
-{
-    struct kafka_options *options = &world->options;
-
-    assert_in_range(options->property_count, 0, PROPERTIES_MAX - 1);
-    options->properties[options->property_count++] =
-        (struct kafka_property){KAFKA_EVERY, name, value};
-}
+enum { VERSION_SCRAM_FIXED = 0x020601ff };
 
 static void use(struct world *world, const char *mechanism, const char *password)
 {
     world->options.bootstrap_servers = getenv("WEIR_TEST_KAFKA_SECURE");
     world->options.property_count = 0;
-    set_property(world, "security.protocol", "sasl_plaintext");
-    set_property(world, "sasl.mechanisms", mechanism);
-    set_property(world, "sasl.username", "weir");
+    world_set_property(world, KAFKA_EVERY, "security.protocol", "sasl_plaintext");
+    world_set_property(world, KAFKA_EVERY, "sasl.mechanisms", mechanism);
+    world_set_property(world, KAFKA_EVERY, "sasl.username", "weir");
     world->options.sasl_password = password;
 }
 
@@ -45,9 +36,6 @@ static void secure_world_open(struct world *world)
         skip();
     }
     world_prepare(world);
-    world->options.properties =
-        arena_alloc(world->arena, PROPERTIES_MAX * sizeof(struct kafka_property));
-    world->options.property_count = 0;
     world->options.topics.prefix =
         arena_print(world->arena, "secure-%ld-%d-", (long)getpid(), ++number);
     world->options.group_id = arena_print(world->arena, "%sgroup", world->options.topics.prefix);
@@ -94,8 +82,8 @@ static void test_login_refused(void **state)
     use(&world, "PLAIN", "guessed");
     assert_refused(&world, "login refused; check kafka.security.protocol, sasl.*");
     use(&world, "OAUTHBEARER", "secret");
-    set_property(&world, "enable.sasl.oauthbearer.unsecure.jwt", "true");
-    set_property(&world, "sasl.oauthbearer.config", "principal=weir");
+    world_set_property(&world, KAFKA_EVERY, "enable.sasl.oauthbearer.unsecure.jwt", "true");
+    world_set_property(&world, KAFKA_EVERY, "sasl.oauthbearer.config", "principal=weir");
     assert_refused(&world, "mechanism");
     secure_world_close(&world);
 }

@@ -85,6 +85,19 @@ static inline void world_close(struct world *world)
     arena_destroy(world->arena);
 }
 
+static inline void world_set_property(struct world *world, enum kafka_scope scope, const char *name,
+                                      const char *value)
+{
+    struct kafka_options *options = &world->options;
+    struct kafka_property *all =
+        arena_alloc(world->arena, (options->property_count + 1) * sizeof *all);
+
+    if (options->property_count > 0)
+        memcpy(all, options->properties, options->property_count * sizeof *all);
+    all[options->property_count++] = (struct kafka_property){scope, name, value};
+    options->properties = all;
+}
+
 static inline struct position *member_position(struct member *member, enum topic topic,
                                                int32_t partition)
 {

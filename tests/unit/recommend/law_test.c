@@ -111,12 +111,8 @@ static void compare_with_reloads(struct recommend_options options, uint32_t ever
     recommend_stats(one, &stats);
     recommend_stats(other, &other_stats);
     assert_memory_equal(&stats, &other_stats, sizeof stats);
-    outbox_destroy(results);
-    outbox_destroy(others);
-    recommend_close(one);
-    recommend_close(other);
-    shop_close(&shop);
-    shop_close(&again);
+    shop_end(&shop, one, results);
+    shop_end(&again, other, others);
 }
 
 static void the_same_events_give_the_same_bytes(void **state)
@@ -283,12 +279,8 @@ static void a_poisoned_tenant_changes_nobody_else(void **state)
     }
     assert_true(shop_same(results, others));
     outbox_destroy(dust);
-    outbox_destroy(results);
-    outbox_destroy(others);
-    recommend_close(alone);
-    recommend_close(beside);
-    shop_close(&shop);
-    shop_close(&again);
+    shop_end(&shop, alone, results);
+    shop_end(&again, beside, others);
     shop_close(&poison);
 }
 
@@ -443,12 +435,8 @@ static void sharing_lets_popularity_through_and_nothing_else(void **state)
     assert_true(compare_young(young, poisoned) > 0);
     outbox_destroy(young);
     outbox_destroy(poisoned);
-    outbox_destroy(results);
-    outbox_destroy(others);
-    recommend_close(alone);
-    recommend_close(beside);
-    shop_close(&shop);
-    shop_close(&again);
+    shop_end(&shop, alone, results);
+    shop_end(&again, beside, others);
     shop_close(&poison);
 }
 
