@@ -141,28 +141,24 @@ static inline const char *lanes_find_special(const char *at, const char *end, bo
     return at;
 }
 
-/* Well-formed UTF-8 without U+0000. `readable` is how far past `data` may be read: with
- * enough of it a short text is looked at in one go. */
-static inline bool lanes_is_clean(const char *data, size_t size, size_t readable)
+/* Well-formed UTF-8 without U+0000. `before` is how many bytes in front of `data` may be read:
+ * with enough of them a short text is looked at in one go, from its end backwards. */
+static inline bool lanes_is_clean(const char *data, size_t size, size_t before)
 {
+    uint64_t odd = 0;
     size_t at = 0;
 
-    for (; at + LANE_COUNT <= size; at += LANE_COUNT)
-        if (lanes_odd(data + at) != 0)
-            goto odd;
-    if (at == size)
-        return true;
-    if (at + LANE_COUNT <= readable) {
-        const uint64_t inside = (UINT64_C(1) << ((size - at) * LANE_BITS)) - 1;
-        if ((lanes_odd(data + at) & inside) == 0)
-            return true;
-        goto odd;
+    if (size >= LANE_COUNT) {
+        for (; at + LANE_COUNT < size && odd == 0; at += LANE_COUNT)
+            odd = lanes_odd(data + at);
+        odd |= lanes_odd(data + size - LANE_COUNT);
+    } else if (size > 0 && before + size >= LANE_COUNT) {
+        odd = lanes_odd(data + size - LANE_COUNT) >> ((LANE_COUNT - size) * LANE_BITS);
+    } else {
+        for (; at < size; at++)
+            odd |= (unsigned char)data[at] - 1u >= 0x7F;
     }
-    for (; at < size; at++)
-        if ((unsigned char)data[at] - 1u >= 0x7F)
-            goto odd;
-    return true;
-odd:
-    return memchr(data, '\0', size) == NULL && view_is_utf8((struct view){data, (uint32_t)size});
+    return odd == 0 ||
+           (memchr(data, '\0', size) == NULL && view_is_utf8((struct view){data, (uint32_t)size}));
 }
 #endif

@@ -60,7 +60,7 @@ enum step_code {
 struct step {
     uint8_t code;
     uint8_t bit;     /* number of the field in its record */
-    uint16_t null;   /* STEP_OPTIONAL: the branch of null */
+    uint8_t null;    /* STEP_OPTIONAL: the byte that says null; of two branches */
     uint32_t offset; /* of the value in the record */
     uint32_t target; /* step to jump to, or subroutine */
     uint32_t count;  /* branches, symbols, bytes of a fixed; STEP_LIST: 1 if items are wrapped */
@@ -492,7 +492,7 @@ static void compile_optional(struct compiler *compiler, const struct schema *wri
 {
     const uint32_t optional = compiler->count;
 
-    emit(compiler, STEP_OPTIONAL, field)->null = null;
+    emit(compiler, STEP_OPTIONAL, field)->null = (uint8_t)(null << 1); /* zig-zag */
     compile_branch(compiler, writer->parts[1 - null].schema, field, bit);
     if (!compiler->is_broken)
         compiler->steps[optional].target = compiler->count;
@@ -707,9 +707,8 @@ static inline const char *take_bytes(const char *at, const char *end, struct vie
 }
 
 static inline const char *read_text(struct machine *machine, const struct step *step,
-                                    const char *at, struct view *to)
+                                    const char *at, const char *end, struct view *to)
 {
-    const char *const end = machine->end;
     struct view text;
     const char *const next = take_bytes(at, end, &text);
 
@@ -717,7 +716,7 @@ static inline const char *read_text(struct machine *machine, const struct step *
         return fail(machine, step, at, "expected a text inside the message");
     if (text.size - step->bytes_min > step->bytes_span)
         return refuse(machine, step, at, layout_refuse_bytes);
-    if (!lanes_is_clean(text.data, text.size, (size_t)(end - text.data)))
+    if (!lanes_is_clean(text.data, text.size, (size_t)(text.data - machine->start)))
         return refuse_encoding(machine, step, at);
     *to = text;
     return next;
@@ -738,10 +737,10 @@ static const char *read_symbol(struct machine *machine, const struct step *step,
 }
 
 static inline const char *read_int(struct machine *machine, const struct step *step, const char *at,
-                                   int64_t *to)
+                                   const char *end, int64_t *to)
 {
     int64_t value;
-    const char *const next = take_long(at, machine->end, &value);
+    const char *const next = take_long(at, end, &value);
 
     if (next == NULL)
         return fail(machine, step, at, "expected a whole number");
@@ -782,18 +781,18 @@ static inline const char *take_double(const char *at, const char *end, double *v
 }
 
 static inline const char *read_double(struct machine *machine, const struct step *step,
-                                      const char *at, double *to)
+                                      const char *at, const char *end, double *to)
 {
     const char *next;
     double value = 0;
     int64_t whole = 0;
 
     if (step->code == STEP_DOUBLE) {
-        next = take_double(at, machine->end, &value);
+        next = take_double(at, end, &value);
     } else if (step->code == STEP_FLOAT) {
-        next = take_float(at, machine->end, &value);
+        next = take_float(at, end, &value);
     } else {
-        next = take_long(at, machine->end, &whole);
+        next = take_long(at, end, &whole);
         if (next != NULL && step->code == STEP_INT_DOUBLE && !is_int(whole))
             return fail_int(machine, step, at);
         value = (double)whole;
@@ -1029,9 +1028,10 @@ static const char *run_list(struct machine *machine, const struct step *step, co
 
 /* The branch of a union: nearly always one byte, zig-zag. */
 static inline const char *take_branch(struct machine *machine, const struct step *step,
-                                      const char *at, uint32_t count, int64_t *branch)
+                                      const char *at, const char *end, uint32_t count,
+                                      int64_t *branch)
 {
-    const char *const next = take_long(at, machine->end, branch);
+    const char *const next = take_long(at, end, branch);
 
     if (next == NULL || (uint64_t)*branch >= count)
         return fail(machine, step, at, "expected the number of a branch");
@@ -1079,11 +1079,33 @@ static const char *run_skip(struct machine *machine, const struct step *step, co
     return refuse(machine, step, at, layout_refuse_type); /* STEP_MISFIT */
 }
 
+/* What is left out mostly is so together with its neighbours: passes them, and the branch of the
+ * first that is there. *at_step becomes the step before the next one. */
+__attribute__((always_inline)) static inline const char *
+run_optional(struct machine *machine, const struct step **at_step, const char *at, const char *end)
+{
+    const struct step *step = *at_step;
+    int64_t branch;
+
+    while (step->code == STEP_OPTIONAL && at < end && (uint8_t)*at == step->null) {
+        step = &machine->steps[step->target];
+        at++;
+    }
+    *at_step = step - 1;
+    if (step->code != STEP_OPTIONAL)
+        return at;
+    at = take_branch(machine, step, at, end, 2, &branch);
+    if (at != NULL)
+        *at_step = branch == step->null >> 1 ? &machine->steps[step->target - 1] : step;
+    return at;
+}
+
 /* How it lies across cache lines is a tenth of its time: not for the linker to decide. */
 __attribute__((aligned(64))) static const char *run(struct machine *machine, uint32_t from,
                                                     const char *at, char *record, uint64_t *present)
 {
     const struct step *const steps = machine->steps, *step = &steps[from];
+    const char *const end = machine->end;
     uint64_t given = 0;
     int64_t branch;
 
@@ -1093,12 +1115,10 @@ __attribute__((aligned(64))) static const char *run(struct machine *machine, uin
             *present = given;
             return at;
         case STEP_OPTIONAL:
-            at = take_branch(machine, step, at, 2, &branch);
-            if (at != NULL && branch == step->null)
-                step = &steps[step->target - 1];
+            at = run_optional(machine, &step, at, end);
             goto next;
         case STEP_UNION:
-            at = take_branch(machine, step, at, step->count, &branch);
+            at = take_branch(machine, step, at, end, step->count, &branch);
             if (at != NULL)
                 step = &steps[step->targets[branch] - 1];
             goto next;
@@ -1106,7 +1126,7 @@ __attribute__((aligned(64))) static const char *run(struct machine *machine, uin
             step = &steps[step->target - 1];
             continue;
         case STEP_TEXT:
-            at = read_text(machine, step, at, (void *)(record + step->offset));
+            at = read_text(machine, step, at, end, (void *)(record + step->offset));
             break;
         case STEP_SYMBOL:
             at = read_symbol(machine, step, at, (void *)(record + step->offset));
@@ -1114,13 +1134,13 @@ __attribute__((aligned(64))) static const char *run(struct machine *machine, uin
         case STEP_INT:
         case STEP_LONG:
         case STEP_FINE_TIME:
-            at = read_int(machine, step, at, (void *)(record + step->offset));
+            at = read_int(machine, step, at, end, (void *)(record + step->offset));
             break;
         case STEP_INT_DOUBLE:
         case STEP_LONG_DOUBLE:
         case STEP_FLOAT:
         case STEP_DOUBLE:
-            at = read_double(machine, step, at, (void *)(record + step->offset));
+            at = read_double(machine, step, at, end, (void *)(record + step->offset));
             break;
         case STEP_BOOL:
             at = read_bool(machine, step, at, (void *)(record + step->offset));
