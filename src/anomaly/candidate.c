@@ -65,50 +65,54 @@ static inline void put_part(struct byte_writer *keys, struct view part)
     keys->size = (size_t)(at + part.size - keys->data);
 }
 
-/* Appends the key to `keys`. False: a field is null, so the event is in no group. */
-static inline bool put_key(struct byte_writer *keys, const struct rule *rule,
-                           const struct event *event, const struct anomaly_context *context)
+/* The part that the keys of an event have in common: it stands once in front of the first that
+ * needs more behind it. */
+struct prefix {
+    struct view tenant_id;
+    uint32_t at, end; /* among the keys */
+    uint64_t hash;
+};
+
+static inline struct prefix put_prefix(struct byte_writer *keys, struct view tenant_id)
 {
+    struct prefix prefix = {.tenant_id = tenant_id, .at = (uint32_t)keys->size};
+
+    prefix.hash = group_hash_part(0, tenant_id);
+    put_part(keys, tenant_id);
+    prefix.end = (uint32_t)keys->size;
+    return prefix;
+}
+
+/* The key of the event for the candidate's rule. False: a field is null, so the event is in no
+ * group. */
+static inline bool put_key(struct byte_writer *keys, const struct prefix *prefix,
+                           const struct event *event, const struct anomaly_context *context,
+                           struct candidate *candidate)
+{
+    const struct rule *rule = candidate->rule;
     const struct field_source *source = rule->groups[event->kind];
-    size_t start = keys->size;
+    const size_t before = keys->size;
+    uint64_t hash = prefix->hash;
     char room[FIELD_ROOM];
 
-    if (view_is_absent(event->tenant_id))
-        return false;
-    put_part(keys, event->tenant_id);
+    candidate->key_at = prefix->at;
+    if (rule->group_count > 0 && before != prefix->end) {
+        candidate->key_at = (uint32_t)before;
+        put_part(keys, prefix->tenant_id);
+    }
     for (uint32_t left = rule->group_count; left > 0; left--, source++) {
         struct view part = field_is_plain_text(source) ? field_plain_text(source, event)
                                                        : field_text(source, event, context, room);
         if (view_is_absent(part)) {
-            keys->size = start;
+            keys->size = before;
             return false;
         }
+        hash = group_hash_part(hash, part);
         put_part(keys, part);
     }
-    return true;
-}
-
-/* Fills `candidate` when the rule selects the event and it is in one of its groups. */
-static inline bool make_candidate(const struct reader *reader, const struct event *event,
-                                  const struct anomaly_context *context, struct byte_writer *keys,
-                                  struct candidate *candidate)
-{
-    const struct rule *rule = reader->rule;
-    size_t start = keys->size;
-    uint32_t steps = 1;
-
-    if (reader->only == NULL)
-        steps = select_steps(rule, event, context);
-    else if (!selection_matches(reader->only, event, context))
-        return false;
-    if (steps == 0 || !put_key(keys, rule, event, context))
-        return false;
-    *candidate = (struct candidate){.rule = rule,
-                                    .steps = steps,
-                                    .key_at = (uint32_t)start,
-                                    .key_size = (uint32_t)(keys->size - start)};
-    if (rule->has_episodes)
-        candidate->hash = group_hash(rule, candidate_key(keys, candidate));
+    const size_t end = rule->group_count > 0 ? keys->size : prefix->end;
+    candidate->key_size = (uint32_t)end - candidate->key_at;
+    candidate->hash = group_hash_of(rule, hash);
     return true;
 }
 
@@ -117,12 +121,27 @@ uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event
                         struct byte_writer *keys, struct candidate *candidates, uint32_t most)
 {
     const struct reader *readers = anomaly->rules->readers[event->kind];
-    uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
+    const uint32_t reader_count = anomaly->rules->reader_counts[event->kind];
     uint32_t at = *from, count = 0;
 
-    for (; at < reader_count && count < most; at++)
-        if (make_candidate(&readers[at], event, context, keys, &candidates[count]))
+    *from = reader_count;
+    if (view_is_absent(event->tenant_id))
+        return 0;
+    const struct prefix prefix = put_prefix(keys, event->tenant_id);
+    while (at < reader_count && count < most) {
+        const struct reader *reader = &readers[at];
+        uint32_t steps = 1;
+        if (reader->only == NULL)
+            steps = select_steps(reader->rule, event, context);
+        else if (!selection_matches(reader->only, event, context))
+            steps = 0;
+        at = steps != 0 ? at + 1 : reader->other;
+        if (steps == 0)
+            continue;
+        candidates[count] = (struct candidate){.rule = reader->rule, .steps = steps};
+        if (put_key(keys, &prefix, event, context, &candidates[count]))
             count++;
+    }
     *from = at;
     return count;
 }

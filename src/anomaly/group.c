@@ -16,10 +16,18 @@ enum { AGED_AT_ONCE = 2 };
 _Static_assert(sizeof(struct group) == 128, "a group fills two cache lines");
 _Static_assert(sizeof(struct episode) % 16 == 0, "slabs hold multiples of 16 bytes");
 
-/* By definition, not by number: replacing rules then moves no group. */
 uint32_t group_hash(const struct rule *rule, struct view key)
 {
-    return (uint32_t)hash_place(key, rule->digest);
+    struct byte_reader reader = byte_reader_of(key.data, key.size);
+    uint64_t hash = 0;
+
+    while (byte_reader_left(&reader) > 0) {
+        const uint32_t size = (uint32_t)byte_take_varint(&reader);
+        const char *part = byte_take(&reader, size);
+        assert(part != NULL);
+        hash = group_hash_part(hash, (struct view){part, size});
+    }
+    return group_hash_of(rule, hash);
 }
 
 /* Most keys fill one to four words: no call for those. The words overlap. */

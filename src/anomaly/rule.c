@@ -560,6 +560,17 @@ static void list_lane(struct rule_set *set, uint32_t kinds)
     set->lanes[set->lane_count++] = kinds;
 }
 
+static void skip_same(struct reader *readers, uint32_t count)
+{
+    for (uint32_t at = count; at-- > 0;) {
+        const struct reader *next = &readers[at + 1];
+        readers[at].other = at + 1;
+        if (at + 1 < count && readers[at].only != NULL && next->only != NULL &&
+            selection_is_same(readers[at].only, next->only))
+            readers[at].other = next->other;
+    }
+}
+
 static void list_readers(struct rule_set *set)
 {
     set->lane_count = 0;
@@ -572,8 +583,9 @@ static void list_readers(struct rule_set *set)
             const struct rule *rule = &set->rules[index];
             if (rule->is_enabled && (rule->kinds >> kind & 1) != 0)
                 set->readers[kind][set->reader_counts[kind]++] = (struct reader){
-                    rule, rule->step_count == 1 ? &rule->step[0].selections[kind] : NULL};
+                    rule, rule->step_count == 1 ? &rule->step[0].selections[kind] : NULL, 0};
         }
+        skip_same(set->readers[kind], set->reader_counts[kind]);
     }
 }
 

@@ -67,6 +67,7 @@ struct rule {
 struct reader {
     const struct rule *rule;
     const struct selection *only; /* NULL: it has several steps */
+    uint32_t other;               /* the next reader that asks for anything else */
 };
 
 struct rule_set {

@@ -379,6 +379,13 @@ bool selection_decide(const struct selection *selection, const struct event *eve
     return !any_holds(selection->except, selection->except_count, event, context);
 }
 
+bool selection_is_same(const struct selection *a, const struct selection *b)
+{
+    return a->gate == b->gate && a->gate != GATE_TESTS && a->source.place == b->source.place &&
+           a->source.index == b->source.index && a->bits == b->bits && a->least == b->least &&
+           a->most == b->most;
+}
+
 /* "field|modifier|modifier" */
 static bool read_wording(const struct tree *at, struct complaints *complaints,
                          struct wording *wording)

@@ -99,6 +99,8 @@ bool selection_compile(const struct tree *selection, const struct tree *filter, 
                        struct arena *arena, struct complaints *complaints,
                        struct selection compiled[EVENT_KIND_COUNT]);
 
+/* True only when both match the same events of a kind; false says nothing. */
+bool selection_is_same(const struct selection *a, const struct selection *b);
 /* By the tests. */
 bool selection_decide(const struct selection *selection, const struct event *event,
                       const struct anomaly_context *context);

@@ -14,6 +14,7 @@
 #include "anomaly/anomaly.h"
 #include "anomaly/rule.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "window/blocks.h"
 #include "window/brief.h"
 #include "window/cover.h"
@@ -204,6 +205,16 @@ struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32
 int64_t group_newest(const struct group *group);
 bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                 struct view key, uint32_t *reference);
+/* Of a key: part by part from 0, then of the rule. The rule goes in by its definition, not by
+ * number: replacing rules then moves no group. */
+static inline uint64_t group_hash_part(uint64_t hash, struct view part)
+{
+    return hash_place(part, hash);
+}
+static inline uint32_t group_hash_of(const struct rule *rule, uint64_t hash)
+{
+    return (uint32_t)(hash ^ rule->digest);
+}
 uint32_t group_hash(const struct rule *rule, struct view key);
 /* Closes its episodes (published when outbox is not NULL) and forgets it. It must be the
  * first of its queue. */

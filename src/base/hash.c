@@ -19,16 +19,11 @@ uint64_t hash_view(struct view view, uint64_t seed)
     return XXH3_64bits_withSeed(view.data, view.size, seed);
 }
 
-static uint64_t place_secret;
+uint64_t hash_secret;
 
 void hash_set_secret(uint64_t secret)
 {
-    place_secret = secret;
-}
-
-uint64_t hash_place(struct view view, uint64_t seed)
-{
-    return XXH3_64bits_withSeed(view.data, view.size, seed ^ place_secret);
+    hash_secret = secret;
 }
 
 /* The finalizer of murmur3, over a sum in which `hash` and `word` are not exchangeable. */

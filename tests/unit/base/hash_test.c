@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -105,23 +106,64 @@ static void test_mix_spreads_small_words(void **state)
 /* The places move with the secret; ids and digests do not. */
 static void test_places_follow_the_secret(void **state)
 {
-    const struct view text = VIEW_LITERAL("customer-1");
-    const uint64_t plain = hash_view(text, 7);
+    static const char *const texts[] = {"acme", "customer", "customer-1", "customer-0000001",
+                                        "customer-00000001-of-acme"};
 
     (void)state;
-    assert_true(hash_place(text, 7) == plain);
-    hash_set_secret(1);
-    assert_true(hash_place(text, 7) != plain);
-    assert_true(hash_place(text, 7) != hash_place(text, 8));
-    assert_true(hash_view(text, 7) == plain);
-    hash_set_secret(0);
-    assert_true(hash_place(text, 7) == plain);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct view text = view_of(texts[i]);
+        const uint64_t plain = hash_place(text, 7), id = hash_view(text, 7);
+        hash_set_secret(1);
+        assert_true(hash_place(text, 7) != plain);
+        assert_true(hash_place(text, 7) != hash_place(text, 8));
+        assert_true(hash_view(text, 7) == id);
+        hash_set_secret(0);
+        assert_true(hash_place(text, 7) == plain);
+    }
+}
+
+/* Ids that differ in little lie in different places, evenly: the low bits are the place. */
+static void test_places_are_even(void **state)
+{
+    enum { IDS = 64000, BUCKETS = 64 };
+    static const char *const forms[] = {"t-%06u", "%08u", "customer-%06u", "%06u-customer",
+                                        "customer-%06u-of-acme"};
+
+    (void)state;
+    for (size_t form = 0; form < sizeof forms / sizeof forms[0]; form++) {
+        uint32_t low[BUCKETS] = {0}, high[BUCKETS] = {0};
+        for (uint32_t id = 0; id < IDS; id++) {
+            char text[32];
+            snprintf(text, sizeof text, forms[form], id);
+            const uint64_t hash = hash_place(view_of(text), form);
+            low[hash % BUCKETS]++;
+            high[(uint32_t)hash >> 26]++;
+        }
+        for (int bucket = 0; bucket < BUCKETS; bucket++) {
+            assert_in_range(low[bucket], 800, 1200);
+            assert_in_range(high[bucket], 800, 1200);
+        }
+    }
+}
+
+/* Texts of one byte over and over are told apart by how many there are. */
+static void test_places_know_the_size(void **state)
+{
+    const char *text = "aaaaaaaaaaaaaaaaaaaaaaaa";
+
+    (void)state;
+    for (uint32_t a = 1; a <= 24; a++)
+        for (uint32_t b = 1; b < a; b++)
+            assert_true(hash_place((struct view){text, a}, 0) !=
+                        hash_place((struct view){text, b}, 0));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places_follow_the_secret),
+        cmocka_unit_test(test_places_are_even),
+        cmocka_unit_test(test_places_know_the_size),
         cmocka_unit_test(test_murmur2_is_that_of_kafka),
         cmocka_unit_test(test_partition_drops_the_sign),
         cmocka_unit_test(test_crc32c_vectors),
