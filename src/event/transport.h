@@ -111,7 +111,8 @@ struct transport_door {
     /* As the log calls it, with the prefix. Lives as long as the transport. */
     struct view (*topic_name)(void *context, enum topic topic);
 
-    /* STATUS_FULL: the queue is full, serve and try again (poll with no room does). */
+    /* STATUS_FULL: the queue is full; STATUS_AGAIN: the last transaction has not ended. Serve and
+     * try again (poll with no room does). */
     enum status (*produce)(void *context, const struct outgoing *outgoing, struct failure *failure);
     enum status (*commit_start)(void *context, const struct position *positions, uint32_t count,
                                 struct failure *failure);
@@ -122,8 +123,8 @@ struct transport_door {
      * what was produced stays, and positions under way may or may not be stored). */
     enum status (*abort)(void *context, struct failure *failure);
 
-    /* The group's committed positions, waiting for transactions under way to end.
-     * POSITION_NONE where there is none. STATUS_AGAIN: ask again. */
+    /* The group's committed positions, once transactions under way have ended. Never waits:
+     * STATUS_AGAIN, ask again with the same positions. POSITION_NONE where there is none. */
     enum status (*committed)(void *context, struct position *positions, uint32_t count,
                              struct failure *failure);
     enum status (*partition_count)(void *context, enum topic topic, int32_t *count,

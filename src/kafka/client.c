@@ -161,9 +161,14 @@ static void note_cut(struct client *client)
         atomic_store(&client->cut_off_ms, clock_monotonic_ms(clock_system()));
 }
 
+int64_t client_cut_off_ms(struct client *client)
+{
+    return atomic_load(&client->cut_off_ms);
+}
+
 bool client_was_cut_off(struct client *client)
 {
-    int64_t cut_off_ms = atomic_load(&client->cut_off_ms);
+    int64_t cut_off_ms = client_cut_off_ms(client);
 
     return cut_off_ms != 0 && clock_monotonic_ms(clock_system()) - cut_off_ms < CUT_OFF_MEMORY_MS;
 }

@@ -79,6 +79,8 @@ bool client_is_hopeless(struct client *client, struct failure *failure);
  * For what is tried again while an outage lasts. Any thread. */
 bool client_is_told(struct view what);
 
+/* When a broker was last found to be away, by clock_monotonic_ms; 0: never. Any thread. */
+int64_t client_cut_off_ms(struct client *client);
 /* Lately: no broker answered, or a session ended without an answer. Any thread. */
 bool client_was_cut_off(struct client *client);
 

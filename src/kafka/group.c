@@ -31,6 +31,7 @@
 
 #include "base/log.h"
 #include "kafka/client.h"
+#include "kafka/inquiry.h"
 #include "kafka/loan.h"
 
 static const char room[] = "kafka";
@@ -53,7 +54,9 @@ struct group {
     uint32_t owned_count;
 
     struct loan loan;
+    struct inquiries *inquiries;
 
+    bool is_assigned;    /* since the last loss, if only of nothing */
     bool is_rebalancing; /* inside the callback */
     bool is_batch_void;  /* a rebalance happened inside the batch under way */
     bool is_closing;
@@ -98,6 +101,7 @@ static void grow_lanes(struct group *group, enum topic topic, int32_t count)
 
 static void forget_lanes(struct group *group)
 {
+    group->is_assigned = false;
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         for (int32_t partition = 0; partition < group->lane_count[topic]; partition++)
             group->lanes[topic][partition] = (struct lane){0};
@@ -152,6 +156,8 @@ static void take_over(struct group *group, const rd_kafka_topic_partition_list_t
         lane_of(group, taken[index].topic, taken[index].partition)->is_owned = true;
     }
     group->owned_count = (uint32_t)list->cnt;
+    group->is_assigned = true;
+    inquiries_forget(group->inquiries);
     log_info(room, "%s: %d partitions assigned", group->setup->name, list->cnt);
     metric_add(group->rebalances, 1);
     if (!group->is_closing && group->listener.on_assigned != NULL)
@@ -168,6 +174,7 @@ static void give_back(struct group *group, const rd_kafka_topic_partition_list_t
              is_lost ? "lost" : "revoked");
     if (is_lost)
         metric_add(group->losses, 1);
+    inquiries_forget(group->inquiries);
     if (!group->is_closing && group->listener.on_revoked != NULL)
         group->listener.on_revoked(group->listener.context, taken, (uint32_t)list->cnt, is_lost);
     forget_lanes(group);
@@ -228,6 +235,7 @@ static enum status open_member(struct group *group, struct failure *failure)
     /* One queue for records, rebalances and errors: all callbacks run inside poll. */
     rd_kafka_poll_set_consumer(group->client.handle);
     group->queue = rd_kafka_queue_get_consumer(group->client.handle);
+    group->inquiries = inquiries_create(&group->client);
     return STATUS_OK;
 }
 
@@ -244,6 +252,8 @@ static void close_member(struct group *group)
         group->topics[topic] = NULL;
     }
     rd_kafka_consumer_close(group->client.handle);
+    inquiries_destroy(group->inquiries);
+    group->inquiries = NULL;
     rd_kafka_queue_destroy(group->queue);
     group->queue = NULL;
     client_close(&group->client);
@@ -656,46 +666,10 @@ enum status group_poll(struct group *group, struct record *records, uint32_t max
 
 /* ---- positions ---- */
 
-static bool is_passing(rd_kafka_resp_err_t code)
-{
-    switch (code) {
-    case RD_KAFKA_RESP_ERR__TIMED_OUT:
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__WAIT_COORD:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
-    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
-    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
-    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Asked with read_committed, the coordinator answers only when no transaction that commits
- * offsets of these partitions is under way: a predecessor's must have ended. */
 enum status group_committed(struct group *group, struct position *positions, uint32_t count,
                             struct failure *failure)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
-    rd_kafka_resp_err_t code;
-
-    for (uint32_t index = 0; index < count; index++)
-        rd_kafka_topic_partition_list_add(list, group->client.names[positions[index].topic],
-                                          positions[index].partition);
-    code = rd_kafka_committed(group->client.handle, list, REQUEST_TIMEOUT_MS);
-    for (uint32_t index = 0; index < count && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++) {
-        code = list->elems[index].err;
-        positions[index].offset =
-            list->elems[index].offset < 0 ? POSITION_NONE : list->elems[index].offset;
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    if (is_passing(code))
-        return STATUS_AGAIN;
-    return client_fail(&group->client, code, "committed positions", NULL, failure);
+    return inquiries_ask(group->inquiries, positions, count, failure);
 }
 
 int64_t group_known_end(struct group *group, enum topic topic, int32_t partition)
@@ -746,21 +720,35 @@ static bool has_generation(const rd_kafka_consumer_group_metadata_t *metadata)
     return generation >= 0;
 }
 
-enum status group_membership(struct group *group, rd_kafka_consumer_group_metadata_t **out,
-                             struct failure *failure)
+bool group_owns(const struct group *group, int32_t partition)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (partition < group->lane_count[topic] && group->lanes[topic][partition].is_owned)
+            return true;
+    return false;
+}
+
+rd_kafka_consumer_group_metadata_t *group_current_membership(struct group *group)
 {
     rd_kafka_consumer_group_metadata_t *metadata =
         rd_kafka_consumer_group_metadata(group->client.handle);
 
     /* First the membership, then the question whether it is lost: the other way round a loss
      * between the two would pass. */
-    if (metadata != NULL && group->owned_count > 0 && has_generation(metadata) &&
-        !rd_kafka_assignment_lost(group->client.handle)) {
-        *out = metadata;
-        return STATUS_OK;
-    }
+    if (metadata != NULL && group->is_assigned && has_generation(metadata) &&
+        !rd_kafka_assignment_lost(group->client.handle))
+        return metadata;
     if (metadata != NULL)
         rd_kafka_consumer_group_metadata_destroy(metadata);
+    return NULL;
+}
+
+enum status group_membership(struct group *group, rd_kafka_consumer_group_metadata_t **out,
+                             struct failure *failure)
+{
+    *out = group->owned_count > 0 ? group_current_membership(group) : NULL;
+    if (*out != NULL)
+        return STATUS_OK;
     return failure_set(failure, REMEDY_ROLL_BACK,
                        "%s: the partitions were lost before their positions could be committed",
                        group->setup->name);

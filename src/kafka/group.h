@@ -43,6 +43,10 @@ bool group_is_rebalancing(const struct group *group);
 enum status group_membership(struct group *group,
                              struct rd_kafka_consumer_group_metadata_s **metadata,
                              struct failure *failure);
+/* NULL: we have no assignment now, not even one of nothing. The caller destroys it. */
+struct rd_kafka_consumer_group_metadata_s *group_current_membership(struct group *group);
+/* A partition of this number, of any topic. */
+bool group_owns(const struct group *group, int32_t partition);
 /* Positions >= 0 as the library's list; the caller destroys it. */
 struct rd_kafka_topic_partition_list_s *
 group_offsets(struct group *group, const struct position *positions, uint32_t count);

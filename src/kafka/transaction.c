@@ -14,12 +14,13 @@
 #include "base/view.h"
 #include "kafka/client.h"
 #include "kafka/group.h"
+#include "kafka/mend.h"
 
 static const char room[] = "kafka";
 
-enum { STEP_MS = 5000, RETRY_PAUSE_MS = 100 };
+enum { STEP_MS = 5000, RETRY_PAUSE_MS = 100, MEND_PAUSE_MS = 500 };
 
-enum phase { PHASE_NONE, PHASE_OPEN, PHASE_ENDING, PHASE_VOID };
+enum phase { PHASE_NONE, PHASE_MENDING, PHASE_OPEN, PHASE_ENDING, PHASE_VOID };
 
 /* Whose turn it is with `offsets`, `metadata`, `status` and `failure`: ASKED, the committer's;
  * else, the owner's. */
@@ -29,7 +30,9 @@ struct transaction {
     const struct kafka_setup *setup;
     struct client *client;
     struct group *group;
-    enum phase phase;
+    struct mend *mend;
+    int64_t mend_again_ms;
+    enum phase phase; /* ENDING and MENDING: the committer's to end */
     int64_t begun_ms; /* the transaction that is open, or was last */
     atomic_bool is_closing;
 
@@ -162,7 +165,10 @@ static void *run_committer(void *context)
         if (transaction->job == JOB_QUIT)
             break;
         pthread_mutex_unlock(&transaction->lock);
-        transaction->status = commit(transaction, &transaction->failure);
+        transaction->status =
+            transaction->phase == PHASE_MENDING
+                ? mend_run(transaction->mend, transaction->metadata, &transaction->failure)
+                : commit(transaction, &transaction->failure);
         pthread_mutex_lock(&transaction->lock);
         transaction->job = JOB_DONE;
         pthread_cond_broadcast(&transaction->changed);
@@ -295,6 +301,7 @@ enum status transaction_open(const struct kafka_setup *setup, struct client *cli
         free(transaction);
         return status;
     }
+    transaction->mend = mend_create(setup, client, group);
     start_committer(transaction);
     if (setup->metrics != NULL)
         transaction->rollbacks = metric_counter(setup->metrics, "weir_kafka_rollbacks_total",
@@ -317,19 +324,62 @@ void transaction_close(struct transaction *transaction)
             rd_kafka_error_destroy(error); /* its timeout will void it */
     }
     clear_job(transaction);
+    mend_destroy(transaction->mend);
     pthread_cond_destroy(&transaction->changed);
     pthread_mutex_destroy(&transaction->lock);
     free(transaction);
+}
+
+/* ---- what Kafka left open ---- */
+
+static void start_mending(struct transaction *transaction)
+{
+    if (clock_monotonic_ms(clock_system()) < transaction->mend_again_ms)
+        return;
+    transaction->metadata = mend_prepare(transaction->mend);
+    if (transaction->metadata == NULL)
+        return;
+    transaction->phase = PHASE_MENDING;
+    set_job(transaction, JOB_ASKED);
+}
+
+/* Harmless when nothing is mended. */
+static void await_mending(struct transaction *transaction, int64_t timeout_ms)
+{
+    if (transaction->phase != PHASE_MENDING || !wait_for_committer(transaction, timeout_ms))
+        return;
+    clear_job(transaction);
+    transaction->mend_again_ms = clock_monotonic_ms(clock_system()) + MEND_PAUSE_MS;
+    transaction->phase = transaction->status == STATUS_BROKEN ? PHASE_VOID : PHASE_NONE;
+    if (transaction->status == STATUS_BROKEN)
+        log_warn(room, "%s", transaction->failure.text);
+}
+
+void transaction_serve(struct transaction *transaction)
+{
+    await_mending(transaction, 0);
+    if (transaction->phase == PHASE_NONE && mend_is_due(transaction->mend))
+        start_mending(transaction);
+}
+
+void transaction_note(struct transaction *transaction, enum topic topic, int32_t partition,
+                      int64_t offset)
+{
+    mend_note(transaction->mend, topic, partition, offset);
 }
 
 /* ---- the owner's calls ---- */
 
 enum status transaction_begin(struct transaction *transaction, struct failure *failure)
 {
+    if (transaction->phase == PHASE_OPEN)
+        return STATUS_OK;
+    transaction_serve(transaction);
     switch (transaction->phase) {
     case PHASE_OPEN:
         return STATUS_OK;
     case PHASE_ENDING:
+    case PHASE_MENDING:
         return STATUS_AGAIN;
     case PHASE_VOID:
         if (client_is_hopeless(transaction->client, failure))
@@ -340,6 +390,9 @@ enum status transaction_begin(struct transaction *transaction, struct failure *f
     }
     if (client_is_hopeless(transaction->client, failure))
         return STATUS_BROKEN;
+    if (mend_is_due(transaction->mend))
+        return STATUS_AGAIN;
+    mend_begin(transaction->mend);
     enum status status = judge(transaction->client, "beginning a transaction",
                                rd_kafka_begin_transaction(transaction->client->handle), failure);
     transaction->begun_ms = clock_monotonic_ms(clock_system());
@@ -352,7 +405,7 @@ enum status transaction_begin(struct transaction *transaction, struct failure *f
 
 bool transaction_is_ending(const struct transaction *transaction)
 {
-    return transaction->phase == PHASE_ENDING;
+    return transaction->phase == PHASE_ENDING || transaction->phase == PHASE_MENDING;
 }
 
 void transaction_set_void(struct transaction *transaction)
@@ -386,6 +439,8 @@ enum status transaction_end(struct transaction *transaction, const struct positi
         transaction->phase = PHASE_VOID;
         return status;
     }
+    if (offsets != NULL)
+        mend_note_positions(transaction->mend, offsets);
     transaction->offsets = offsets;
     transaction->phase = PHASE_ENDING;
     set_job(transaction, JOB_ASKED);
@@ -401,6 +456,7 @@ enum status transaction_wait(struct transaction *transaction, int64_t timeout_ms
         return STATUS_AGAIN;
     clear_job(transaction);
     if (transaction->status == STATUS_OK) {
+        mend_end(transaction->mend, true, false);
         transaction->phase = PHASE_NONE;
         return STATUS_OK;
     }
@@ -412,6 +468,10 @@ enum status transaction_wait(struct transaction *transaction, int64_t timeout_ms
 
 enum status transaction_abort(struct transaction *transaction, struct failure *failure)
 {
+    await_mending(transaction, STEP_MS);
+    if (transaction->phase == PHASE_MENDING)
+        return failure_set(failure, REMEDY_RETRY,
+                           "looking at how the last transaction ended: no answer yet");
     if (transaction->phase == PHASE_ENDING && transaction_wait(transaction, -1, NULL) == STATUS_OK)
         return STATUS_OK; /* it was committed after all */
     if (transaction->phase == PHASE_NONE || transaction_is_spent(transaction))
@@ -424,6 +484,7 @@ enum status transaction_abort(struct transaction *transaction, struct failure *f
     if (status != STATUS_OK)
         return transaction_is_spent(transaction) ? STATUS_OK : status;
     metric_add(transaction->rollbacks, 1);
+    mend_end(transaction->mend, false, false);
     transaction->phase = PHASE_NONE;
     /* It could have come to light only now that a record of it will never be taken; going round
      * again would end here again. */
@@ -440,6 +501,7 @@ enum status transaction_restart(struct transaction *transaction, struct failure 
         return failure_set(failure, REMEDY_RETRY, "starting transactions: no answer yet");
     if (status == STATUS_OK) {
         metric_add(transaction->rollbacks, 1);
+        mend_end(transaction->mend, false, true);
         transaction->phase = PHASE_NONE;
     }
     return status;

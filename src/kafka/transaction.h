@@ -43,7 +43,13 @@ void transaction_close(struct transaction *transaction);
 
 /* Before a record is produced. STATUS_AGAIN: one is ending. */
 enum status transaction_begin(struct transaction *transaction, struct failure *failure);
+/* The committer is at work. */
 bool transaction_is_ending(const struct transaction *transaction);
+/* A record of it was delivered, or was not (offset -1). */
+void transaction_note(struct transaction *transaction, enum topic topic, int32_t partition,
+                      int64_t offset);
+/* Between transactions: what Kafka left open is ended (mend.h), by the committer. */
+void transaction_serve(struct transaction *transaction);
 /* The library has voided it on its own. */
 void transaction_set_void(struct transaction *transaction);
 /* As commit_start, commit_wait and abort of the door. */

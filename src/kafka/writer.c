@@ -86,6 +86,14 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
     client_give_up(&writer->client, &failure);
 }
 
+static enum topic topic_of(const struct writer *writer, const rd_kafka_message_t *message)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (writer->topics[topic] == message->rkt)
+            return (enum topic)topic;
+    return client_topic(&writer->client, rd_kafka_topic_name(message->rkt));
+}
+
 /* On the owner's thread, or the committer's while a transaction ends. Registered in any case:
  * without it rd_kafka_flush looks only every 10 ms whether all is delivered. */
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
@@ -96,6 +104,9 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
     (void)handle;
     if (writer->receipt != NULL)
         receipt_delivered(writer->receipt, (uint32_t)(uintptr_t)message->_private);
+    if (writer->transaction != NULL)
+        transaction_note(writer->transaction, topic_of(writer, message), message->partition,
+                         message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? message->offset : -1);
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && !atomic_load(&writer->is_closing))
         note_undelivered(writer, message);
 }
@@ -338,6 +349,8 @@ enum status writer_produce(struct writer *writer, const struct outgoing *outgoin
 
 enum status writer_serve(struct writer *writer, int64_t timeout_ms, struct failure *failure)
 {
+    if (writer->is_transactional && !writer->is_replacing)
+        transaction_serve(writer->transaction);
     /* The committer takes the reports while it works. */
     if (!writer->is_transactional || !transaction_is_ending(writer->transaction))
         rd_kafka_poll(writer->client.handle, (int)timeout_ms);

@@ -120,6 +120,7 @@ struct pipeline {
     bool is_encoding_late; /* the registry did not answer */
     bool fetch_is_stale;   /* resume before the next poll */
     bool is_restore_idle;  /* no partition that is restoring has work at hand */
+    int32_t restore_next;  /* partition whose turn it is */
 
     struct parcel_queue queues[2];
     struct parcel_queue *current; /* of the next commit */

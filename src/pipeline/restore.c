@@ -5,7 +5,8 @@
  *   snapshot  newest good one becomes the machine (a parked machine is one already)
  *   scan      the journal from the snapshot's floor to its end: what is to be replayed,
  *             which records are a zombie's, is the last one visible yet
- *   replay    the journalled ranges, read again, with the outbox muted
+ *   replay    the journalled ranges, read again, with the outbox muted; and up to the
+ *             committed positions, when the journal ends before them
  *   settle    positions to go on from; are their records still there
  *
  * Each turn does a slice, so that the other partitions go on. What was journalled
@@ -24,9 +25,10 @@
 enum {
     SLICE_STEPS = 4096, /* of work on a partition in a turn */
     SLICE_MS = 20,
+    TURN_MS = 500,          /* for the slices of all */
     SLICE_CHECK_STEPS = 32, /* between two looks at the clock; a step is a batch, or less */
     IDLE_WAIT_MS = 5,       /* for records, when no partition is live */
-    WAIT_MAX_MS = 60000,    /* for the last commit to become visible */
+    WAIT_MAX_MS = 30000,    /* for the last commit to become visible */
     PROGRESS_MS = 2000,     /* between two lines of progress */
     HELD_MS = 30000,        /* no transaction should last for so long */
     INPUT_BATCH_RECORDS = 1024,
@@ -78,6 +80,8 @@ struct restore {
     int64_t scan_since_ms;   /* 0: not yet */
     int64_t journal_next;
     bool has_gap;
+    bool has_hidden;  /* committed records cannot be read; see replay_hidden */
+    int hidden_topic; /* whose range is the next */
     uint64_t events_done, events_total;
 
     struct journal_cursor cursor;
@@ -391,6 +395,22 @@ static void begin_replay(struct restore *restore)
     go(restore, RESTORE_REPLAY);
 }
 
+/* Where there is anything to go on from, the committed positions say what is missing. */
+static void tell_short(struct restore *restore)
+{
+    restore->has_hidden = restore->has_base || restore->seen_sequence > 0;
+    log_error(
+        ROOM,
+        "partition %" PRId32 ": the journal ends at record %" PRIu64 " and %" PRIu64
+        " were committed: %s",
+        number_of(restore), restore->seen_sequence, restore->target,
+        restore->has_hidden
+            ? "a transaction that hangs may hide the rest (Kafka's kafka-transactions.sh finds "
+              "it); events up to the committed positions are applied topic by topic instead"
+            : "its state is not complete");
+    meters_gap(restore->pipeline);
+}
+
 /* The last record that counts must have been seen; and of those written exactly-once
  * none may stand beyond it, so the answer to `ask` was too early then. */
 static enum status end_scan(struct restore *restore)
@@ -410,11 +430,7 @@ static enum status end_scan(struct restore *restore)
         return STATUS_AGAIN;
     }
     if (is_short) {
-        log_error(ROOM,
-                  "partition %" PRId32 ": the journal ends at record %" PRIu64 " and %" PRIu64
-                  " were committed: its state is not complete",
-                  number_of(restore), restore->last_sequence, restore->target);
-        meters_gap(restore->pipeline);
+        tell_short(restore);
         restore->last_sequence = restore->target;
     } else if (!restore->has_target && restore->last_sequence > 0) {
         log_warn(ROOM,
@@ -738,6 +754,11 @@ static enum status replay_run(struct restore *restore, const struct record *reco
     outbox_reset(pipeline->muted);
     if (verdict == INTAKE_APPLY)
         return STATUS_OK;
+    /* Nobody says any more whether it was passed by; then it was set aside as well. */
+    if (restore->has_hidden && !restore->has_record && verdict != INTAKE_WAIT) {
+        restore->operation_next = records[batch->count].offset + 1;
+        return STATUS_OK;
+    }
     return unreadable(restore, &records[batch->count],
                       verdict == INTAKE_WAIT ? reason.text : letter.text, failure);
 }
@@ -792,12 +813,53 @@ static enum status end_replay(struct restore *restore, struct failure *failure)
     return STATUS_OK;
 }
 
+/* The range of the next topic whose committed position lies beyond the journal. Nothing of it is
+ * published again: it left with the positions. */
+static enum status next_hidden(struct restore *restore, struct failure *failure)
+{
+    enum topic topic = (enum topic)restore->hidden_topic;
+    int64_t to = restore->committed[topic].offset, from = restore->positions[topic], next;
+    enum status status = STATUS_OK;
+
+    if (from < 0 && to > 0)
+        status = side_of(restore)->door->bounds(side_of(restore)->context, topic,
+                                                number_of(restore), &from, &next, failure);
+    if (status != STATUS_OK)
+        return status;
+    restore->hidden_topic++;
+    if (to <= 0 || from >= to)
+        return STATUS_OK;
+    restore->operation =
+        (struct journal_operation){.kind = JOURNAL_APPLY, .topic = topic, .from = from, .to = to};
+    restore->has_operation = true;
+    restore->operation_next = from;
+    restore->is_record_ahead = false;
+    restore->events_total += (uint64_t)(to - from);
+    return STATUS_OK;
+}
+
+static enum status replay_hidden(struct restore *restore, int64_t timeout_ms,
+                                 struct failure *failure)
+{
+    if (restore->has_operation)
+        return replay_range(restore, timeout_ms, failure);
+    if (restore->hidden_topic < TOPIC_INPUT_COUNT)
+        return next_hidden(restore, failure);
+    memcpy(restore->target_positions, restore->positions, sizeof(restore->positions));
+    return end_replay(restore, failure);
+}
+
 static enum status replay(struct restore *restore, int64_t timeout_ms, struct failure *failure)
 {
     if (!restore->has_record) {
-        enum status status = next_record(restore, timeout_ms, failure);
+        enum status status = STATUS_END;
 
-        return status == STATUS_END ? end_replay(restore, failure) : status;
+        if (restore->hidden_topic == 0 && !restore->has_operation)
+            status = next_record(restore, timeout_ms, failure);
+        if (status == STATUS_END)
+            return restore->has_hidden ? replay_hidden(restore, timeout_ms, failure)
+                                       : end_replay(restore, failure);
+        return status;
     }
     if (!restore->has_operation) {
         if (!journal_next(&restore->cursor, &restore->operation)) {
@@ -882,8 +944,8 @@ static enum status settle(struct restore *restore)
     partition->cut_sequence = restore->target;
     partition->committed_sequence = restore->target;
     partition->journal_floor = restore->journal_next;
-    partition->wants_snapshot =
-        restore->is_adapted || (!restore->has_base && restore->events_done > 0);
+    partition->wants_snapshot = restore->is_adapted || restore->has_hidden ||
+                                (!restore->has_base && restore->events_done > 0);
     duration_ms = clock_monotonic_ms(restore->pipeline->setup.clock) - restore->began_ms;
     log_info(ROOM,
              "partition %" PRId32 ": restored in %" PRId64 " ms: %s%s, %" PRIu64
@@ -892,7 +954,10 @@ static enum status settle(struct restore *restore)
              restore->is_parked  ? "it was parked here"
              : restore->has_base ? "snapshot"
                                  : "no snapshot",
-             restore->has_gap ? " and a gap" : "", restore->events_done, partition->sequence);
+             restore->has_gap      ? " and a gap"
+             : restore->has_hidden ? " and committed positions"
+                                   : "",
+             restore->events_done, partition->sequence);
     meters_restored(restore->pipeline, duration_ms, restore->events_done);
     return STATUS_END;
 }
@@ -965,34 +1030,50 @@ static bool is_any_live(const struct pipeline *pipeline)
     return false;
 }
 
+/* A slice of one partition. */
+static enum status restore_slice(struct pipeline *pipeline, struct partition *partition,
+                                 int64_t timeout_ms)
+{
+    struct failure failure = {0};
+    enum status status = work(partition->restore, timeout_ms, &failure);
+
+    if (status == STATUS_BROKEN && machine_obey(pipeline, &failure) == STATUS_BROKEN)
+        return STATUS_BROKEN;
+    if (status == STATUS_BROKEN && commit_is_rolling_back(pipeline))
+        return STATUS_OK;
+    if (status == STATUS_OK || status == STATUS_END)
+        pipeline->is_restore_idle = false;
+    if (status == STATUS_END) {
+        restore_end(partition->restore);
+        partition->restore = NULL;
+        member_go_live(pipeline, partition);
+    } else {
+        tell_progress(partition->restore);
+    }
+    return STATUS_OK;
+}
+
+/* A broker that is away makes each question last for seconds: the group must be served in
+ * between, so the others then wait for the next turn. */
 enum status restore_step(struct pipeline *pipeline)
 {
+    const struct clock *clock = pipeline->setup.clock;
     int64_t timeout_ms = is_any_live(pipeline) ? 0 : IDLE_WAIT_MS;
+    int64_t until_ms = clock_monotonic_ms(clock) + TURN_MS;
+    int32_t first = pipeline->restore_next;
 
     pipeline->is_restore_idle = true;
-    if (commit_is_rolling_back(pipeline))
-        return STATUS_OK;
-    for (int32_t i = 0; i < pipeline->partition_count; i++) {
-        struct partition *partition = pipeline->partitions[i];
-        struct failure failure = {0};
-        enum status status;
+    for (int32_t i = 0; i < pipeline->partition_count && !commit_is_rolling_back(pipeline); i++) {
+        int32_t number = (first + i) % pipeline->partition_count;
+        struct partition *partition = pipeline->partitions[number];
 
         if (partition == NULL || partition->phase != PARTITION_RESTORING)
             continue;
-        status = work(partition->restore, timeout_ms, &failure);
-        if (status == STATUS_BROKEN && machine_obey(pipeline, &failure) == STATUS_BROKEN)
+        if (restore_slice(pipeline, partition, timeout_ms) == STATUS_BROKEN)
             return STATUS_BROKEN;
-        if (status == STATUS_BROKEN && commit_is_rolling_back(pipeline))
-            return STATUS_OK;
-        if (status == STATUS_OK || status == STATUS_END)
-            pipeline->is_restore_idle = false;
-        if (status == STATUS_END) {
-            restore_end(partition->restore);
-            partition->restore = NULL;
-            member_go_live(pipeline, partition);
-        } else {
-            tell_progress(partition->restore);
-        }
+        pipeline->restore_next = (number + 1) % pipeline->partition_count;
+        if (clock_monotonic_ms(clock) >= until_ms)
+            break;
     }
     return STATUS_OK;
 }

@@ -94,11 +94,13 @@ def kcat(*words, data=None, timeout=60):
 
 
 def produce_lines(topic, events, partitioner="murmur2_random"):
-    """JSON events, one a line, keyed by tenant; in their order, whatever the broker goes through."""
+    """JSON events, one a line, keyed by tenant; in their order, whatever the broker goes through.
+    Waits for one that is away."""
     data = "".join(f"{event['tenant_id']}\t{json.dumps(event, separators=(',', ':'))}\n"
                    for event in events)
-    kcat("-P", "-t", topic, "-K", "\t", "-X", f"partitioner={partitioner}",
-         "-X", "enable.idempotence=true", "-q", data=data.encode())
+    kcat("-P", "-E", "-t", topic, "-K", "\t", "-X", f"partitioner={partitioner}", "-q",
+         "-X", "enable.idempotence=true", "-X", "message.timeout.ms=0", data=data.encode(),
+         timeout=5 * PATIENCE)
 
 
 def produce_bytes(topic, key, message, partition=None, *more):

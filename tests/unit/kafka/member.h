@@ -258,7 +258,8 @@ static inline void member_send(struct member *member, enum topic topic, int32_t 
     uint32_t count;
 
     while ((status = member->transport.door->produce(member->transport.context, &outgoing,
-                                                     &failure)) == STATUS_FULL)
+                                                     &failure)) == STATUS_FULL ||
+           status == STATUS_AGAIN)
         member->transport.door->poll(member->transport.context, NULL, 0, 10, &count, &failure);
     if (status != STATUS_OK)
         fail_msg("%s: produce: %s", member->name, failure.text);

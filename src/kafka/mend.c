@@ -1,0 +1,523 @@
+#include "kafka/mend.h"
+
+#include <assert.h>
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "kafka/client.h"
+#include "kafka/group.h"
+
+static const char room[] = "kafka";
+
+enum {
+    LONG_MS = 5000,     /* a transaction that lasted for so long met with something */
+    GIVE_UP_MS = 60000, /* since a broker was last found to be away */
+    STABLE_MS = 2000,   /* for positions to become stable */
+    STEP_MS = 5000,     /* for a step of ours */
+    LEFT_MS = 5000,     /* for our next commit to end what hangs */
+};
+
+/* What a transaction wrote to a partition. */
+struct trace {
+    uint64_t chapter;    /* that it belongs to; another one: nothing was written */
+    int64_t first, last; /* offsets; -1: not known */
+    bool is_ours;        /* we own the partition of this number, and write there */
+};
+
+struct chapter {
+    uint64_t number;
+    bool is_kept; /* its end is still of interest */
+    bool is_committed;
+    int64_t begun_ms;
+    rd_kafka_topic_partition_list_t *positions; /* NULL: none */
+    struct trace *traces[TOPIC_COUNT];
+    int32_t trace_count[TOPIC_COUNT];
+};
+
+/* A partition to be ended, and the record to write there again; offset -1: any. */
+struct mark {
+    enum topic topic;
+    int32_t partition;
+    int64_t first, offset;
+};
+
+struct marks {
+    struct mark *all;
+    uint32_t count, capacity;
+};
+
+struct mend {
+    const struct kafka_setup *setup;
+    struct client *producer;
+    struct group *group;
+    uint64_t number;
+    struct chapter chapters[2];
+    struct chapter *current, *last; /* the one under way, or ended last; the one before */
+    struct marks left;              /* to our next commit */
+    int64_t left_since_ms;
+    bool is_due;
+    struct metric *mended;
+};
+
+static void add_mark(struct marks *marks, struct mark mark)
+{
+    if (marks->count == marks->capacity) {
+        marks->capacity = marks->capacity == 0 ? 16 : 2 * marks->capacity;
+        marks->all = realloc(marks->all, marks->capacity * sizeof *marks->all);
+        if (marks->all == NULL)
+            abort();
+    }
+    marks->all[marks->count++] = mark;
+}
+
+struct mend *mend_create(const struct kafka_setup *setup, struct client *producer,
+                         struct group *group)
+{
+    struct mend *mend = calloc(1, sizeof *mend);
+
+    if (mend == NULL)
+        abort();
+    mend->setup = setup;
+    mend->producer = producer;
+    mend->group = group;
+    mend->current = &mend->chapters[0];
+    mend->last = &mend->chapters[1];
+    if (setup->metrics != NULL)
+        mend->mended =
+            metric_counter(setup->metrics, "weir_kafka_partitions_mended_total",
+                           "Partitions where the end of a transaction was written again.", NULL);
+    return mend;
+}
+
+static void forget_positions(struct chapter *chapter)
+{
+    if (chapter->positions != NULL)
+        rd_kafka_topic_partition_list_destroy(chapter->positions);
+    chapter->positions = NULL;
+}
+
+void mend_destroy(struct mend *mend)
+{
+    if (mend == NULL)
+        return;
+    for (int index = 0; index < 2; index++) {
+        forget_positions(&mend->chapters[index]);
+        for (int topic = 0; topic < TOPIC_COUNT; topic++)
+            free(mend->chapters[index].traces[topic]);
+    }
+    free(mend->left.all);
+    free(mend);
+}
+
+/* ---- what was written ---- */
+
+static bool saw_trouble(const struct mend *mend, int64_t since_ms)
+{
+    return client_cut_off_ms(mend->producer) >= since_ms ||
+           client_cut_off_ms(group_client(mend->group)) >= since_ms;
+}
+
+void mend_begin(struct mend *mend)
+{
+    if (mend->is_due) /* it is ours */
+        return;
+    if (mend->current->is_kept) {
+        struct chapter *free_one = mend->last;
+        mend->last = mend->current;
+        mend->current = free_one;
+    }
+    forget_positions(mend->current);
+    mend->current->number = ++mend->number;
+    mend->current->is_kept = false;
+    mend->current->begun_ms = clock_monotonic_ms(clock_system());
+}
+
+static struct trace *trace_of(struct chapter *chapter, enum topic topic, int32_t partition)
+{
+    int32_t had = chapter->trace_count[topic];
+
+    if (partition >= had) {
+        struct trace *traces =
+            realloc(chapter->traces[topic], (size_t)(partition + 1) * sizeof *traces);
+        if (traces == NULL)
+            abort();
+        memset(traces + had, 0, (size_t)(partition + 1 - had) * sizeof *traces);
+        chapter->traces[topic] = traces;
+        chapter->trace_count[topic] = partition + 1;
+    }
+    return &chapter->traces[topic][partition];
+}
+
+void mend_note(struct mend *mend, enum topic topic, int32_t partition, int64_t offset)
+{
+    struct chapter *chapter = mend->current;
+    struct trace *trace;
+
+    if (mend->is_due || partition < 0)
+        return;
+    trace = trace_of(chapter, topic, partition);
+    if (trace->chapter != chapter->number)
+        *trace = (struct trace){.chapter = chapter->number, .first = offset, .last = offset};
+    if (offset < 0)
+        return;
+    trace->last = offset;
+    /* The coordinator begins nothing before it has ended what was before. */
+    if (mend->last->is_kept && !saw_trouble(mend, mend->last->begun_ms))
+        mend->last->is_kept = false;
+}
+
+void mend_note_positions(struct mend *mend, const rd_kafka_topic_partition_list_t *offsets)
+{
+    if (mend->is_due)
+        return;
+    forget_positions(mend->current);
+    mend->current->positions = rd_kafka_topic_partition_list_copy(offsets);
+}
+
+/* What a transaction has ended besides itself. */
+static void settle_left(struct mend *mend, const struct chapter *chapter, bool is_committed)
+{
+    struct marks *left = &mend->left;
+    uint32_t kept = 0;
+
+    for (uint32_t index = 0; index < left->count; index++) {
+        const struct mark *mark = &left->all[index];
+        const struct trace *trace = mark->partition < chapter->trace_count[mark->topic]
+                                        ? &chapter->traces[mark->topic][mark->partition]
+                                        : NULL;
+
+        if (trace == NULL || trace->chapter != chapter->number || trace->first < 0) {
+            left->all[kept++] = *mark;
+            continue;
+        }
+        if (!is_committed)
+            log_error(room,
+                      "%s: records of %s[%d] from offset %lld are lost: Kafka left their "
+                      "transaction open, and the next one was voided",
+                      mend->setup->name, mend->producer->names[mark->topic], (int)mark->partition,
+                      (long long)mark->first);
+    }
+    left->count = kept;
+}
+
+void mend_end(struct mend *mend, bool is_committed, bool is_in_doubt)
+{
+    struct chapter *chapter = mend->current;
+
+    if (mend->is_due)
+        return;
+    settle_left(mend, chapter, is_committed);
+    is_in_doubt |= saw_trouble(mend, chapter->begun_ms) ||
+                   clock_monotonic_ms(clock_system()) - chapter->begun_ms >= LONG_MS;
+    chapter->is_committed = is_committed;
+    chapter->is_kept = is_committed || is_in_doubt;
+    mend->is_due = is_in_doubt;
+}
+
+bool mend_is_due(struct mend *mend)
+{
+    const struct chapter *newest = mend->current->is_kept ? mend->current : mend->last;
+
+    if (!mend->is_due && newest->is_kept && saw_trouble(mend, newest->begun_ms))
+        mend->is_due = true;
+    if (!mend->is_due && mend->left.count > 0 &&
+        clock_monotonic_ms(clock_system()) - mend->left_since_ms >= LEFT_MS)
+        mend->is_due = true;
+    return mend->is_due;
+}
+
+rd_kafka_consumer_group_metadata_t *mend_prepare(struct mend *mend)
+{
+    for (int index = 0; index < 2; index++)
+        for (int topic = 0; topic < TOPIC_COUNT; topic++)
+            for (int32_t partition = 0; partition < mend->chapters[index].trace_count[topic];
+                 partition++)
+                mend->chapters[index].traces[topic][partition].is_ours =
+                    group_owns(mend->group, partition);
+    return group_current_membership(mend->group);
+}
+
+/* ---- what hangs ---- */
+
+/* STATUS_OK: nothing hangs there; STATUS_END: this transaction does; STATUS_AGAIN: one before it
+ * does, or nobody can tell. */
+static enum status look_at(struct mend *mend, const struct mark *mark)
+{
+    int64_t first, next;
+
+    if (client_bounds(group_client(mend->group), mark->topic, mark->partition, &first, &next,
+                      NULL) != STATUS_OK)
+        return STATUS_AGAIN;
+    if (next > mark->offset)
+        return STATUS_OK;
+    return next >= mark->first ? STATUS_END : STATUS_AGAIN;
+}
+
+/* To our next commit, which must not be preceded by the end of one that is voided. Records of
+ * the journal that stand twice are passed over (pipeline/journal.h). */
+static bool is_left(const struct mend *mend, const struct trace *trace, enum topic topic)
+{
+    return trace->is_ours && topic != TOPIC_JOURNAL &&
+           (!mend->current->is_kept || mend->current->is_committed);
+}
+
+static enum status find_marks(struct mend *mend, const struct chapter *chapter, struct marks *marks,
+                              struct marks *left)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        for (int32_t partition = 0; partition < chapter->trace_count[topic]; partition++) {
+            const struct trace *trace = &chapter->traces[topic][partition];
+            struct mark mark = {(enum topic)topic, partition, trace->first, trace->last};
+            enum status status = STATUS_END;
+
+            if (trace->chapter != chapter->number)
+                continue;
+            if (chapter->is_committed)
+                status = look_at(mend, &mark);
+            else
+                mark.offset = -1;
+            if (status == STATUS_AGAIN)
+                return STATUS_AGAIN;
+            if (status == STATUS_END)
+                add_mark(chapter->is_committed && is_left(mend, trace, mark.topic) ? left : marks,
+                         mark);
+        }
+    return STATUS_OK;
+}
+
+static bool are_stable(struct mend *mend, const rd_kafka_topic_partition_list_t *positions)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(positions);
+    rd_kafka_resp_err_t code =
+        rd_kafka_committed(group_client(mend->group)->handle, list, STABLE_MS);
+
+    for (int index = 0; index < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++)
+        code = list->elems[index].err;
+    rd_kafka_topic_partition_list_destroy(list);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* ---- the transaction that ends it ---- */
+
+static rd_kafka_resp_err_t produce(struct mend *mend, const struct mark *mark, const void *key,
+                                   size_t key_size, const void *value, size_t value_size,
+                                   int64_t timestamp_ms, const rd_kafka_headers_t *headers)
+{
+    rd_kafka_headers_t *copy =
+        headers != NULL ? rd_kafka_headers_copy(headers) : rd_kafka_headers_new(0);
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        mend->producer->handle, RD_KAFKA_V_TOPIC(mend->producer->names[mark->topic]),
+        RD_KAFKA_V_PARTITION(mark->partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_KEY((void *)(uintptr_t)key, key_size),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)value, value_size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
+        RD_KAFKA_V_HEADERS(copy), RD_KAFKA_V_END);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_headers_destroy(copy);
+    return code;
+}
+
+/* Reads the record although it is hidden, and writes it once more. */
+static rd_kafka_resp_err_t produce_again(struct mend *mend, struct client *reader,
+                                         const struct mark *mark)
+{
+    rd_kafka_topic_t *topic =
+        rd_kafka_topic_new(reader->handle, mend->producer->names[mark->topic], NULL);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__FAIL;
+    rd_kafka_headers_t *headers = NULL;
+    rd_kafka_message_t *message = NULL;
+
+    if (rd_kafka_consume_start(topic, mark->partition, mark->offset) == 0) {
+        message = rd_kafka_consume(topic, mark->partition, STEP_MS);
+        code = message == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : message->err;
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset != mark->offset)
+            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_message_headers(message, &headers);
+        code = produce(mend, mark, message->key, message->key_len, message->payload, message->len,
+                       rd_kafka_message_timestamp(message, NULL), headers);
+    }
+    if (message != NULL)
+        rd_kafka_message_destroy(message);
+    rd_kafka_consume_stop(topic, mark->partition);
+    rd_kafka_topic_destroy(topic);
+    return code;
+}
+
+static enum status open_reader(struct mend *mend, struct client *reader, struct failure *failure)
+{
+    rd_kafka_conf_t *conf = client_configure(mend->setup->options, CLIENT_READER, NULL);
+
+    client_set(conf, "isolation.level", "read_uncommitted");
+    return client_open(reader, mend->setup->options, CLIENT_READER, conf, mend->setup->name, NULL,
+                       failure);
+}
+
+static enum status write_marks(struct mend *mend, const struct marks *marks,
+                               struct failure *failure)
+{
+    static const char filler[] = "-"; /* a compacted topic wants a key */
+    struct client reader = {0};
+    enum status status = STATUS_OK;
+
+    if (marks->count > 0 && marks->all[0].offset >= 0)
+        status = open_reader(mend, &reader, failure);
+    for (uint32_t index = 0; index < marks->count && status == STATUS_OK; index++) {
+        const struct mark *mark = &marks->all[index];
+        rd_kafka_resp_err_t code = mark->offset >= 0
+                                       ? produce_again(mend, &reader, mark)
+                                       : produce(mend, mark, filler, 1, filler, 1, 0, NULL);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = client_fail(mend->producer, code, "ending what hangs", NULL, failure);
+    }
+    client_close(&reader);
+    return status;
+}
+
+/* Any position will do: those that hang are ended with it. */
+static rd_kafka_error_t *send_position(struct mend *mend,
+                                       const rd_kafka_consumer_group_metadata_t *membership)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_error_t *error;
+
+    rd_kafka_topic_partition_list_add(list, mend->producer->names[TOPIC_SNAPSHOTS], 0)->offset = 0;
+    error = rd_kafka_send_offsets_to_transaction(mend->producer->handle, list, membership, STEP_MS);
+    rd_kafka_topic_partition_list_destroy(list);
+    return error;
+}
+
+/* Whatever went wrong: the owner voids it, and it is done again. */
+static enum status fail(struct mend *mend, rd_kafka_error_t *error, struct failure *failure)
+{
+    failure_set(failure, REMEDY_ROLL_BACK, "%s: ending a transaction that hangs: %s",
+                mend->setup->name, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return STATUS_BROKEN;
+}
+
+/* membership NULL: no positions. */
+static enum status end_marks(struct mend *mend, bool is_committed, const struct marks *marks,
+                             const rd_kafka_consumer_group_metadata_t *membership,
+                             struct failure *failure)
+{
+    rd_kafka_t *handle = mend->producer->handle;
+    rd_kafka_error_t *error;
+
+    if (marks->count == 0 && membership == NULL)
+        return STATUS_OK;
+    error = rd_kafka_begin_transaction(handle);
+    if (error != NULL)
+        return fail(mend, error, failure);
+    if (write_marks(mend, marks, failure) != STATUS_OK) {
+        failure->remedy = REMEDY_ROLL_BACK;
+        return STATUS_BROKEN;
+    }
+    if (membership != NULL)
+        error = send_position(mend, membership);
+    /* A partition belongs to the transaction once its record has been sent. */
+    if (error == NULL)
+        rd_kafka_flush(handle, STEP_MS);
+    if (error == NULL)
+        error = is_committed ? rd_kafka_commit_transaction(handle, STEP_MS)
+                             : rd_kafka_abort_transaction(handle, STEP_MS);
+    if (error != NULL)
+        return fail(mend, error, failure);
+    log_warn(room,
+             "%s: brokers were away: wrote the end of a %s transaction again, in %u partitions%s",
+             mend->setup->name, is_committed ? "committed" : "voided", marks->count,
+             membership != NULL ? " and among the positions" : "");
+    metric_add(mend->mended, marks->count + (membership != NULL));
+    return STATUS_OK;
+}
+
+static enum status mend_chapter(struct mend *mend, struct chapter *chapter,
+                                const rd_kafka_consumer_group_metadata_t *membership,
+                                struct failure *failure)
+{
+    struct marks marks = {0}, left = {0};
+    enum status status = find_marks(mend, chapter, &marks, &left);
+    bool has_positions = chapter->positions != NULL &&
+                         (!chapter->is_committed || !are_stable(mend, chapter->positions));
+
+    if (status == STATUS_OK)
+        status = end_marks(mend, chapter->is_committed, &marks, has_positions ? membership : NULL,
+                           failure);
+    if (status == STATUS_OK) {
+        for (uint32_t index = 0; index < left.count; index++)
+            add_mark(&mend->left, left.all[index]);
+        mend->left_since_ms = clock_monotonic_ms(clock_system());
+        chapter->is_kept = false;
+    }
+    free(marks.all);
+    free(left.all);
+    return status;
+}
+
+/* Our next commit did not come there. */
+static enum status mend_left(struct mend *mend, struct failure *failure)
+{
+    struct marks marks = {0};
+    enum status status = STATUS_OK;
+
+    for (uint32_t index = 0; index < mend->left.count && status == STATUS_OK; index++) {
+        enum status found = look_at(mend, &mend->left.all[index]);
+
+        if (found == STATUS_AGAIN)
+            status = STATUS_AGAIN;
+        if (found == STATUS_END)
+            add_mark(&marks, mend->left.all[index]);
+    }
+    if (status == STATUS_OK)
+        status = end_marks(mend, true, &marks, NULL, failure);
+    if (status == STATUS_OK)
+        mend->left.count = 0;
+    free(marks.all);
+    return status;
+}
+
+static bool is_hopeless(const struct mend *mend)
+{
+    int64_t now_ms = clock_monotonic_ms(clock_system());
+
+    return now_ms - client_cut_off_ms(mend->producer) >= GIVE_UP_MS &&
+           now_ms - client_cut_off_ms(group_client(mend->group)) >= GIVE_UP_MS &&
+           now_ms - mend->current->begun_ms >= GIVE_UP_MS;
+}
+
+static void give_up(struct mend *mend)
+{
+    log_error(room,
+              "%s: some partitions may have a transaction that hangs (Kafka's "
+              "kafka-transactions.sh finds them, and ends them); going on",
+              mend->setup->name);
+    mend->last->is_kept = mend->current->is_kept = false;
+    mend->left.count = 0;
+}
+
+enum status mend_run(struct mend *mend, const rd_kafka_consumer_group_metadata_t *membership,
+                     struct failure *failure)
+{
+    bool has_waited = clock_monotonic_ms(clock_system()) - mend->left_since_ms >= LEFT_MS;
+    enum status status = STATUS_OK;
+
+    assert(mend->is_due);
+    /* The older first: what ends the younger one ends it too. */
+    if (mend->left.count > 0 && has_waited)
+        status = mend_left(mend, failure);
+    if (status == STATUS_OK && mend->last->is_kept)
+        status = mend_chapter(mend, mend->last, membership, failure);
+    if (status == STATUS_OK && mend->current->is_kept)
+        status = mend_chapter(mend, mend->current, membership, failure);
+    if (status == STATUS_AGAIN && is_hopeless(mend)) {
+        give_up(mend);
+        status = STATUS_OK;
+    }
+    if (status == STATUS_OK)
+        mend->is_due = false;
+    return status;
+}
