@@ -191,8 +191,10 @@ static bool add_briefly(struct anomaly *anomaly, struct group *group, const stru
     return brief_add(brief, &anomaly->blocks, time_ms, forget_ms);
 }
 
-/* From the times, the window as it would be had it been kept from the start. */
-static void widen(struct anomaly *anomaly, struct group *group, const struct rule *rule)
+/* This and the two below are rare: inlined, their registers would be saved at every event.
+ * From the times, the window as it would be had it been kept from the start. */
+__attribute__((noinline)) static void widen(struct anomaly *anomaly, struct group *group,
+                                            const struct rule *rule)
 {
     int64_t times_ms[BRIEF_MAX];
     uint32_t count = brief_list(&group->brief, times_ms);
@@ -222,7 +224,8 @@ static void widen(struct anomaly *anomaly, struct group *group, const struct rul
 }
 
 /* After a quiet time nothing is left of the window, and the times are enough again. */
-static void narrow(struct anomaly *anomaly, struct group *group, const struct rule *rule)
+__attribute__((noinline)) static void narrow(struct anomaly *anomaly, struct group *group,
+                                             const struct rule *rule)
 {
     int64_t forget_ms = forget_until(anomaly, rule);
 
@@ -237,9 +240,9 @@ static void narrow(struct anomaly *anomaly, struct group *group, const struct ru
 }
 
 /* Into a window of which more is kept than the times. */
-static void add_in_full(struct anomaly *anomaly, struct group *group,
-                        const struct candidate *candidate, const struct event *event,
-                        const struct anomaly_context *context, struct outbox *outbox)
+__attribute__((noinline)) static void
+add_in_full(struct anomaly *anomaly, struct group *group, const struct candidate *candidate,
+            const struct event *event, const struct anomaly_context *context, struct outbox *outbox)
 {
     const struct rule *rule = candidate->rule;
     struct sighting sighting = {.event = event, .time_ms = event->event_time_ms};
@@ -357,8 +360,10 @@ void anomaly_advance(struct anomaly *anomaly, const int64_t watermark_ms[EVENT_K
     uint32_t changed = 0;
 
     for (uint32_t kind = 0; kind < EVENT_KIND_COUNT; kind++) {
-        changed |= (uint32_t)(anomaly->watermark_ms[kind] != watermark_ms[kind]) << kind;
+        if (anomaly->watermark_ms[kind] == watermark_ms[kind])
+            continue;
         anomaly->watermark_ms[kind] = watermark_ms[kind];
+        changed |= 1u << kind;
     }
     if (changed == 0)
         return;

@@ -148,24 +148,25 @@ uint32_t candidate_list(const struct anomaly *anomaly, const struct event *event
 
 static void prefetch_group(const struct anomaly *anomaly, struct candidate *candidate)
 {
-    uint32_t at;
+    uint32_t at, reference;
 
     if (!candidate->rule->has_episodes)
         return;
-    candidate->guess = table_first(&anomaly->table, candidate->hash, &at);
-    if (candidate->guess == 0)
+    reference = table_first(&anomaly->table, candidate->hash, &at);
+    if (reference == 0)
         return;
-    const char *group = slab_at(&anomaly->groups, candidate->guess);
-    __builtin_prefetch(group, 1);
-    __builtin_prefetch(group + 64, 1);
+    candidate->guess = group_at(anomaly, reference);
+    __builtin_prefetch(candidate->guess, 1);
+    __builtin_prefetch((char *)candidate->guess + 64, 1);
 }
 
 /* The oldest point, which may have to go, and the newest. */
-static void prefetch_window(const struct anomaly *anomaly, const struct candidate *candidate)
+static void prefetch_window(const struct candidate *candidate)
 {
-    if (candidate->guess == 0)
+    const struct group *group = candidate->guess;
+
+    if (group == NULL)
         return;
-    const struct group *group = group_at(anomaly, candidate->guess);
     if (group->is_brief) {
         brief_prefetch(&group->brief);
         return;
@@ -213,7 +214,7 @@ void candidate_fetch_windows(struct anomaly *anomaly, uint32_t until)
     if (until > expected->candidate_count)
         until = expected->candidate_count;
     for (; expected->windows < until; expected->windows++)
-        prefetch_window(anomaly, &expected->candidates[expected->windows]);
+        prefetch_window(&expected->candidates[expected->windows]);
 }
 
 void anomaly_expect(struct anomaly *anomaly, const struct event *events,

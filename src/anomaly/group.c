@@ -30,33 +30,6 @@ uint32_t group_hash(const struct rule *rule, struct view key)
     return group_hash_of(rule, hash);
 }
 
-/* Most keys fill one to four words: no call for those. The words overlap. */
-static inline uint64_t differ_at(const char *a, const char *b, uint32_t at)
-{
-    uint64_t x, y;
-
-    memcpy(&x, a + at, sizeof x);
-    memcpy(&y, b + at, sizeof y);
-    return x ^ y;
-}
-static inline bool is_same(const char *a, const char *b, uint32_t size)
-{
-    uint64_t differing;
-
-    if (size < 8 || size > KEY_INLINE_BYTES)
-        return memcmp(a, b, size) == 0;
-    differing = differ_at(a, b, 0) | differ_at(a, b, size - 8);
-    if (size > 16)
-        differing |= differ_at(a, b, 8) | differ_at(a, b, size - 16);
-    return differing == 0;
-}
-
-static inline bool has_key(const struct group *group, const struct rule *rule, struct view key)
-{
-    return group->rule == rule->index && group->key_size == key.size &&
-           is_same(group_key(group).data, key.data, key.size);
-}
-
 bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                 struct view key, uint32_t *reference)
 {
@@ -64,7 +37,7 @@ bool group_find(const struct anomaly *anomaly, const struct rule *rule, uint32_t
 
     *reference = table_first(&anomaly->table, hash, &at);
     for (; *reference != 0; *reference = table_next(&anomaly->table, hash, &at))
-        if (has_key(group_at(anomaly, *reference), rule, key))
+        if (group_has_key(group_at(anomaly, *reference), rule, key))
             return true;
     return false;
 }
@@ -116,19 +89,16 @@ struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32
     return group;
 }
 
-struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
-                         struct view key, uint32_t guess)
+struct group *group_take_unguessed(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
+                                   struct view key)
 {
-    struct group *group = guess != 0 ? group_at(anomaly, guess) : NULL;
     uint32_t reference;
 
-    if (group == NULL || !has_key(group, rule, key)) {
-        if (!group_find(anomaly, rule, hash, key, &reference)) {
-            group_age(anomaly, rule);
-            return group_add(anomaly, rule, hash, key);
-        }
-        group = group_at(anomaly, reference);
+    if (!group_find(anomaly, rule, hash, key, &reference)) {
+        group_age(anomaly, rule);
+        return group_add(anomaly, rule, hash, key);
     }
+    struct group *group = group_at(anomaly, reference);
     group->is_active = true;
     return group;
 }

@@ -108,9 +108,9 @@ struct queue {
 /* An event about to touch a group. */
 struct candidate {
     const struct rule *rule;
-    uint32_t steps; /* bit per step that it belongs to */
+    struct group *guess; /* of that hash, most likely the one; NULL: there is none */
+    uint32_t steps;      /* bit per step that it belongs to */
     uint32_t hash;
-    uint32_t guess;            /* a group of that hash, most likely the one; 0: there is none */
     uint32_t key_at, key_size; /* among the keys made with it */
 };
 
@@ -195,9 +195,45 @@ static inline int64_t group_watermark(const struct anomaly *anomaly, const struc
 {
     return anomaly->lanes[rule->kinds].watermark_ms;
 }
-/* Finds or makes. guess: one that it may be, or may have been until it was removed; 0: none. */
-struct group *group_take(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
-                         struct view key, uint32_t guess);
+/* Most keys fill one to four words: no call for those. The words overlap. */
+static inline uint64_t group_differ_at(const char *a, const char *b, uint32_t at)
+{
+    uint64_t x, y;
+
+    memcpy(&x, a + at, sizeof x);
+    memcpy(&y, b + at, sizeof y);
+    return x ^ y;
+}
+static inline bool group_is_same(const char *a, const char *b, uint32_t size)
+{
+    uint64_t differing;
+
+    if (size < 8 || size > KEY_INLINE_BYTES)
+        return memcmp(a, b, size) == 0;
+    differing = group_differ_at(a, b, 0) | group_differ_at(a, b, size - 8);
+    if (size > 16)
+        differing |= group_differ_at(a, b, 8) | group_differ_at(a, b, size - 16);
+    return differing == 0;
+}
+
+static inline bool group_has_key(const struct group *group, const struct rule *rule,
+                                 struct view key)
+{
+    return group->rule == rule->index && group->key_size == key.size &&
+           group_is_same(group_key(group).data, key.data, key.size);
+}
+/* Finds or makes, by looking for it. */
+struct group *group_take_unguessed(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
+                                   struct view key);
+/* The same. guess: one that it may be, or may have been until it was removed; or NULL. */
+static inline struct group *group_take(struct anomaly *anomaly, const struct rule *rule,
+                                       uint32_t hash, struct view key, struct group *guess)
+{
+    if (guess == NULL || !group_has_key(guess, rule, key))
+        return group_take_unguessed(anomaly, rule, hash, key);
+    guess->is_active = true;
+    return guess;
+}
 /* Adds a new one without asking whether it is there; at the end of its rule's queue. */
 struct group *group_add(struct anomaly *anomaly, const struct rule *rule, uint32_t hash,
                         struct view key);

@@ -65,7 +65,9 @@ static int32_t hour_of(int64_t time_ms, int32_t offset_s)
     return (int32_t)((local_s - floor_divide(local_s, DAY_S) * DAY_S) / HOUR_S);
 }
 
-static int32_t look_up(struct local_time *local, uint32_t zone_index, int64_t time_ms)
+/* Not inlined: the answer mostly is the one before, and shall cost no saved registers. */
+__attribute__((noinline)) static int32_t look_up(struct local_time *local, uint32_t zone_index,
+                                                 int64_t time_ms)
 {
     assert(zone_index < local->count);
     int64_t quarter = floor_divide(time_ms, QUARTER_MS);
