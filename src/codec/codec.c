@@ -99,6 +99,7 @@ enum source { SOURCE_REGISTRY, SOURCE_FINGERPRINT };
 
 struct codec {
     struct codec_options options;
+    uint32_t message_bytes_max; /* of the options, if they set any */
     const struct clock *clock;
     struct arena *arena; /* layouts, our schemas */
     struct known_schema *known;
@@ -185,6 +186,9 @@ enum status codec_create(const struct codec_options *options, struct codec **cod
     if (made == NULL)
         abort();
     made->options = *options;
+    made->message_bytes_max = UINT32_MAX;
+    if (options->message_bytes_max > 0 && options->message_bytes_max < UINT32_MAX)
+        made->message_bytes_max = (uint32_t)options->message_bytes_max;
     made->clock = clock_system();
     made->arena = arena_create(65536);
     made->bindings = map_create();
@@ -335,34 +339,33 @@ static enum status get_program(struct codec *codec, enum source source, uint32_t
     return STATUS_OK;
 }
 
-/* `header_bytes` stand before the datum, which ends with the message. */
-static enum status decode_avro(struct codec *codec, enum source source, uint32_t line,
-                               struct view message, struct arena *arena, void *record,
-                               struct codec_reason *reason, struct failure *failure)
+static inline uint32_t header_bytes(enum source source)
 {
-    const uint32_t header_bytes =
-        source == SOURCE_REGISTRY ? REGISTRY_HEADER_BYTES : SINGLE_OBJECT_HEADER_BYTES;
-    const char *const end = message.data + message.size;
-    const char *at = message.data + header_bytes;
-    const struct program *program = NULL;
-    uint32_t id;
-    uint64_t key;
+    return source == SOURCE_REGISTRY ? REGISTRY_HEADER_BYTES : SINGLE_OBJECT_HEADER_BYTES;
+}
 
-    if (message.size < header_bytes) {
-        reason_set(reason, CODEC_ERROR_SYNTAX, NULL, message.size, "expected a header of %u bytes",
-                   header_bytes);
-        return set_aside(reason, failure);
-    }
+/* Of the writer's schema, as the header says it. */
+static inline uint64_t header_key(enum source source, const char *message)
+{
+    uint64_t fingerprint;
+    uint32_t id;
+
     if (source == SOURCE_REGISTRY) {
-        memcpy(&id, message.data + 1, sizeof id);
-        key = be32toh(id);
-    } else {
-        memcpy(&key, message.data + 2, sizeof key);
-        key = le64toh(key);
+        memcpy(&id, message + 1, sizeof id);
+        return be32toh(id);
     }
-    const enum status status = get_program(codec, source, line, key, &program, reason, failure);
-    if (status != STATUS_OK)
-        return status;
+    memcpy(&fingerprint, message + 2, sizeof fingerprint);
+    return le64toh(fingerprint);
+}
+
+/* The datum stands behind the header and ends with the message. */
+static inline enum status run_program(const struct program *program, enum source source,
+                                      struct view message, struct arena *arena, void *record,
+                                      struct codec_reason *reason, struct failure *failure)
+{
+    const char *const end = message.data + message.size;
+    const char *at = message.data + header_bytes(source);
+
     if (program_run(program, message.data, &at, end, arena, record, reason) != CODEC_OK)
         return set_aside(reason, failure);
     if (at != end) {
@@ -371,6 +374,24 @@ static enum status decode_avro(struct codec *codec, enum source source, uint32_t
         return set_aside(reason, failure);
     }
     return STATUS_OK;
+}
+
+static enum status decode_avro(struct codec *codec, enum source source, uint32_t line,
+                               struct view message, struct arena *arena, void *record,
+                               struct codec_reason *reason, struct failure *failure)
+{
+    const struct program *program = NULL;
+
+    if (message.size < header_bytes(source)) {
+        reason_set(reason, CODEC_ERROR_SYNTAX, NULL, message.size, "expected a header of %u bytes",
+                   header_bytes(source));
+        return set_aside(reason, failure);
+    }
+    const enum status status = get_program(codec, source, line, header_key(source, message.data),
+                                           &program, reason, failure);
+    if (status != STATUS_OK)
+        return status;
+    return run_program(program, source, message, arena, record, reason, failure);
 }
 
 static enum status decode_json(struct codec *codec, uint32_t line, struct view message,
@@ -382,19 +403,17 @@ static enum status decode_json(struct codec *codec, uint32_t line, struct view m
     return set_aside(reason, failure);
 }
 
-static enum status decode(struct codec *codec, uint32_t line, struct view message,
-                          struct arena *arena, void *record, struct codec_reason *reason,
-                          struct failure *failure)
+static enum status decode_any(struct codec *codec, uint32_t line, struct view message,
+                              struct arena *arena, void *record, struct codec_reason *reason,
+                              struct failure *failure)
 {
-    const int64_t bytes_max = codec->options.message_bytes_max;
-
     if (message.size == 0) {
         reason_set(reason, CODEC_ERROR_EMPTY, NULL, 0, "expected a message");
         return set_aside(reason, failure);
     }
-    if (bytes_max > 0 && message.size > bytes_max) {
-        reason_set(reason, CODEC_ERROR_TOO_LARGE, NULL, 0, "expected at most %lld bytes",
-                   (long long)bytes_max);
+    if (message.size > codec->message_bytes_max) {
+        reason_set(reason, CODEC_ERROR_TOO_LARGE, NULL, 0, "expected at most %u bytes",
+                   codec->message_bytes_max);
         return set_aside(reason, failure);
     }
     switch ((unsigned char)message.data[0]) {
@@ -417,6 +436,32 @@ static enum status decode(struct codec *codec, uint32_t line, struct view messag
     reason_set(reason, CODEC_ERROR_FORMAT, NULL, 0,
                "expected {, 0x00 (Confluent) or 0xC3 0x01 (Avro single-object)");
     return set_aside(reason, failure);
+}
+
+/* The program of the message before, if this one is of the same writer's schema; else NULL. */
+static inline const struct program *same_program(const struct codec *codec, uint32_t line,
+                                                 enum source source, struct view message)
+{
+    if (message.size < SINGLE_OBJECT_HEADER_BYTES || message.size > codec->message_bytes_max ||
+        (source == SOURCE_FINGERPRINT && memcmp(message.data, "\xC3\x01", 2) != 0))
+        return NULL;
+    const struct binding *binding = codec->lines[line].last[source];
+    if (binding == NULL || binding->key != header_key(source, message.data))
+        return NULL;
+    return binding->program;
+}
+
+static inline enum status decode(struct codec *codec, uint32_t line, struct view message,
+                                 struct arena *arena, void *record, struct codec_reason *reason,
+                                 struct failure *failure)
+{
+    const enum source source =
+        message.size > 0 && message.data[0] == 0 ? SOURCE_REGISTRY : SOURCE_FINGERPRINT;
+    const struct program *program = same_program(codec, line, source, message);
+
+    if (program == NULL)
+        return decode_any(codec, line, message, arena, record, reason, failure);
+    return run_program(program, source, message, arena, record, reason, failure);
 }
 
 enum codec_error codec_finish_event(enum event_kind kind, struct event *event,
