@@ -378,7 +378,8 @@ static enum status write_marks(struct mend *mend, const struct marks *marks,
     return status;
 }
 
-/* Any position will do: those that hang are ended with it. */
+/* Any position will do: those that hang are ended with it. That of a topic that the group does
+ * not read means nothing to anybody. */
 static rd_kafka_error_t *send_position(struct mend *mend,
                                        const rd_kafka_consumer_group_metadata_t *membership)
 {
@@ -497,6 +498,7 @@ static void give_up(struct mend *mend)
               mend->setup->name);
     mend->last->is_kept = mend->current->is_kept = false;
     mend->left.count = 0;
+    mend->is_due = false;
 }
 
 enum status mend_run(struct mend *mend, const rd_kafka_consumer_group_metadata_t *membership,
@@ -513,11 +515,11 @@ enum status mend_run(struct mend *mend, const rd_kafka_consumer_group_metadata_t
         status = mend_chapter(mend, mend->last, membership, failure);
     if (status == STATUS_OK && mend->current->is_kept)
         status = mend_chapter(mend, mend->current, membership, failure);
-    if (status == STATUS_AGAIN && is_hopeless(mend)) {
-        give_up(mend);
-        status = STATUS_OK;
-    }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         mend->is_due = false;
+    } else if (is_hopeless(mend)) {
+        give_up(mend);
+        status = status == STATUS_AGAIN ? STATUS_OK : status;
+    }
     return status;
 }
