@@ -31,7 +31,7 @@ enum codec_error program_compile(const struct layout *layout, const struct schem
                                  struct codec_reason *reason);
 
 /* Reads one datum at *at and moves *at behind it. `record` is overwritten. Offsets in
- * `reason` count from `start`. */
+ * `reason` count from `start`; all from there to `end` may be read. */
 enum codec_error program_run(const struct program *program, const char *start, const char **at,
                              const char *end, struct arena *arena, void *record,
                              struct codec_reason *reason);
