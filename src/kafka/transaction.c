@@ -413,6 +413,18 @@ void transaction_set_void(struct transaction *transaction)
     transaction->phase = PHASE_VOID;
 }
 
+/* STATUS_AGAIN: we are a member. */
+static enum status check_membership(struct transaction *transaction, struct failure *failure)
+{
+    rd_kafka_consumer_group_metadata_t *metadata = NULL;
+    enum status status = group_membership(transaction->group, &metadata, failure);
+
+    if (status != STATUS_OK)
+        return status;
+    rd_kafka_consumer_group_metadata_destroy(metadata);
+    return STATUS_AGAIN;
+}
+
 enum status transaction_end(struct transaction *transaction, const struct position *positions,
                             uint32_t count, struct failure *failure)
 {
@@ -422,6 +434,9 @@ enum status transaction_end(struct transaction *transaction, const struct positi
     if (transaction->phase == PHASE_NONE && count == 0)
         return STATUS_OK; /* nothing to commit */
     status = transaction_begin(transaction, failure);
+    /* Whoever is in no group need not wait until the last one is settled. */
+    if (status == STATUS_AGAIN && count > 0 && transaction->phase != PHASE_ENDING)
+        status = check_membership(transaction, failure);
     if (status != STATUS_OK)
         return status;
     if (count > 0)

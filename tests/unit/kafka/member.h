@@ -111,9 +111,15 @@ static inline struct position *member_position(struct member *member, enum topic
 static inline enum status member_try_commit(struct member *member, struct failure *failure)
 {
     const struct transport_door *door = member->transport.door;
-    enum status status = door->commit_start(member->transport.context, member->positions,
-                                            member->position_count, failure);
+    enum status status = STATUS_AGAIN;
+    uint32_t count;
 
+    UNTIL(status != STATUS_AGAIN, {
+        status = door->commit_start(member->transport.context, member->positions,
+                                    member->position_count, failure);
+        if (status == STATUS_AGAIN)
+            door->poll(member->transport.context, NULL, 0, 10, &count, failure);
+    });
     if (status == STATUS_OK)
         UNTIL((status = door->commit_wait(member->transport.context, 100, failure)) != STATUS_AGAIN,
               (void)0);
