@@ -362,6 +362,11 @@ void transaction_serve(struct transaction *transaction)
         start_mending(transaction);
 }
 
+void transaction_let_go(struct transaction *transaction)
+{
+    await_mending(transaction, -1);
+}
+
 void transaction_note(struct transaction *transaction, enum topic topic, int32_t partition,
                       int64_t offset)
 {

@@ -50,6 +50,8 @@ void transaction_note(struct transaction *transaction, enum topic topic, int32_t
                       int64_t offset);
 /* Between transactions: what Kafka left open is ended (mend.h), by the committer. */
 void transaction_serve(struct transaction *transaction);
+/* The group is about to get another client. */
+void transaction_let_go(struct transaction *transaction);
 /* The library has voided it on its own. */
 void transaction_set_void(struct transaction *transaction);
 /* As commit_start, commit_wait and abort of the door. */

@@ -406,6 +406,8 @@ enum status writer_abort(struct writer *writer, struct failure *failure)
 
 void writer_let_go(struct writer *writer)
 {
-    if (!writer->is_transactional)
+    if (writer->is_transactional)
+        transaction_let_go(writer->transaction);
+    else
         receipt_let_go(writer->receipt);
 }
