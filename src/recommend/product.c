@@ -37,6 +37,8 @@ void product_prefetch(const struct market *market, const uint32_t *hashes, uint3
 {
     uint32_t at;
 
+    if (market->products == NULL) /* before the first */
+        return;
     for (uint32_t i = 0; i < count; i++) {
         const char *product =
             (const char *)&market->products[table_first(&market->product_table, hashes[i], &at)];
