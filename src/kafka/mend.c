@@ -17,7 +17,7 @@ enum {
     GIVE_UP_MS = 60000, /* since a broker was last found to be away */
     STABLE_MS = 2000,   /* for positions to become stable */
     STEP_MS = 5000,     /* for a step of ours */
-    LEFT_MS = 5000,     /* for our next commit to end what hangs */
+    LEFT_MS = 30000,    /* for our next commit to end what hangs; the group forms anew before */
 };
 
 /* What a transaction wrote to a partition. */
