@@ -36,6 +36,16 @@ const struct clock *clock_system(void)
     return &clock;
 }
 
+void clock_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 struct timespec clock_deadline(int64_t timeout_ms)
 {
     struct timespec time;

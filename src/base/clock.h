@@ -7,6 +7,7 @@
  * Only the shell (pipeline, kafka, sink, ops, cli) reads a clock, and never per
  * event; the engine is told the time (engine_tick).
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -19,7 +20,9 @@ struct clock {
 /* The machine's clock. Lives for ever. */
 const struct clock *clock_system(void);
 
-/* The end of a wait that begins now, for a condition variable that goes by CLOCK_MONOTONIC. */
+/* Goes by CLOCK_MONOTONIC. */
+void clock_condition_init(pthread_cond_t *condition);
+/* The end of a wait that begins now, for such a condition variable. */
 struct timespec clock_deadline(int64_t timeout_ms);
 
 static inline int64_t clock_wall_ms(const struct clock *clock)

@@ -579,6 +579,44 @@ enum status client_bounds(struct client *client, enum topic topic, int32_t parti
     return client_fail(client, code, doing, NULL, failure);
 }
 
+int client_committed(struct client *client, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    rd_kafka_resp_err_t code = rd_kafka_committed(client->handle, list, timeout_ms);
+
+    for (int index = 0; index < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++)
+        code = list->elems[index].err;
+    return code;
+}
+
+enum topic client_topic_of(const struct client *client, rd_kafka_topic_t *const opened[TOPIC_COUNT],
+                           rd_kafka_topic_t *handle)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        if (opened[topic] == handle)
+            return (enum topic)topic;
+    return handle == NULL ? TOPIC_COUNT : client_topic(client, rd_kafka_topic_name(handle));
+}
+
+/* ---- producing ---- */
+
+/* Headers and timestamps need producev. The list is given as a whole: with single headers a
+ * failing call frees them twice (fixed in 2.12). */
+int client_produce(struct client *client, rd_kafka_topic_t *topic, const struct outgoing *outgoing,
+                   rd_kafka_headers_t *headers, void *opaque)
+{
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        client->handle, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(outgoing->partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_KEY((void *)(uintptr_t)outgoing->key.data, outgoing->key.size),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)outgoing->value.data, outgoing->value.size),
+        RD_KAFKA_V_TIMESTAMP(outgoing->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
+        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_headers_destroy(headers);
+    return code;
+}
+
 const char *kafka_library_name(void)
 {
     static char name[64];

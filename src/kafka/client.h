@@ -22,6 +22,8 @@
 struct rd_kafka_s;
 struct rd_kafka_conf_s;
 struct rd_kafka_error_s;
+struct rd_kafka_headers_s;
+struct rd_kafka_topic_partition_list_s;
 struct rd_kafka_topic_s;
 
 enum client_kind { CLIENT_MEMBER, CLIENT_PRODUCER, CLIENT_READER, CLIENT_ADMIN };
@@ -66,6 +68,12 @@ void client_close(struct client *client);
 enum status client_wait_ready(struct client *client, const struct kafka_setup *setup,
                               struct failure *failure);
 
+/* Produces as it stands, with its timestamp (0: now) and `headers`, which it takes in any case.
+ * As RD_KAFKA_RESP_ERR_*. */
+int client_produce(struct client *client, struct rd_kafka_topic_s *topic,
+                   const struct outgoing *outgoing, struct rd_kafka_headers_s *headers,
+                   void *opaque);
+
 /* Fills `failure` for a library code; `doing` begins the text ("produce to alerts"). */
 enum status client_fail(struct client *client, int code, const char *doing, const char *text,
                         struct failure *failure);
@@ -91,8 +99,16 @@ enum status client_partition_count(struct client *client, enum topic topic, int3
 int64_t client_message_bytes(struct client *client, enum topic topic);
 enum status client_bounds(struct client *client, enum topic topic, int32_t partition,
                           int64_t *first, int64_t *next, struct failure *failure);
+/* The group's committed positions of `list`, as RD_KAFKA_RESP_ERR_*. Waits for transactions that
+ * commit some of them. */
+int client_committed(struct client *client, struct rd_kafka_topic_partition_list_s *list,
+                     int timeout_ms);
 /* With prefix; the caller frees each. */
 void client_name_topics(const struct kafka_options *options, char *names[TOPIC_COUNT]);
 /* TOPIC_COUNT: none of ours. */
 enum topic client_topic(const struct client *client, const char *name);
+/* Of a message. `opened` are the handles that its topic mostly is one of, by topic. */
+enum topic client_topic_of(const struct client *client,
+                           struct rd_kafka_topic_s *const opened[TOPIC_COUNT],
+                           struct rd_kafka_topic_s *handle);
 #endif

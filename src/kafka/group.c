@@ -524,15 +524,6 @@ static enum status face_reset(struct group *group, enum topic topic, int32_t par
     return STATUS_OK;
 }
 
-static enum topic topic_of(struct group *group, const rd_kafka_message_t *message)
-{
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        if (group->topics[topic] == message->rkt)
-            return (enum topic)topic;
-    return message->rkt == NULL ? TOPIC_COUNT
-                                : client_topic(&group->client, rd_kafka_topic_name(message->rkt));
-}
-
 /*
  * A static member that was cut off for longer than its session joins again under a new member
  * id, which fences its own old id; an answer to a request that carried the old one then ends
@@ -560,7 +551,7 @@ static bool is_fence(struct group *group, rd_kafka_resp_err_t code)
 static enum status face_error(struct group *group, const rd_kafka_message_t *message,
                               struct failure *failure)
 {
-    enum topic topic = topic_of(group, message);
+    enum topic topic = client_topic_of(&group->client, group->topics, message->rkt);
 
     if (is_fence(group, message->err))
         return face_fence(group, rd_kafka_message_errstr(message), failure);
@@ -600,7 +591,7 @@ static uint32_t sort_out(struct group *group, uint32_t count, struct record *rec
         }
         if (message->rkt != handle || message->partition != partition) {
             if (message->rkt != handle)
-                topic = topic_of(group, message);
+                topic = client_topic_of(&group->client, group->topics, message->rkt);
             handle = message->rkt;
             partition = message->partition;
             lane = topic == TOPIC_COUNT ? NULL : lane_of(group, topic, partition);

@@ -64,16 +64,6 @@ static bool is_passing(rd_kafka_resp_err_t code)
     }
 }
 
-static rd_kafka_resp_err_t ask(struct client *client, rd_kafka_topic_partition_list_t *list,
-                               int patience_ms)
-{
-    rd_kafka_resp_err_t code = rd_kafka_committed(client->handle, list, patience_ms);
-
-    for (int index = 0; index < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++)
-        code = list->elems[index].err;
-    return code;
-}
-
 static struct inquiry *next_open(const struct inquiries *inquiries)
 {
     struct inquiry *inquiry = inquiries->first;
@@ -144,7 +134,7 @@ static void *run(void *context)
         }
         inquiry->is_asked = true;
         pthread_mutex_unlock(&inquiries->lock);
-        code = ask(inquiries->client, inquiry->list, inquiry->patience_ms);
+        code = client_committed(inquiries->client, inquiry->list, inquiry->patience_ms);
         pthread_mutex_lock(&inquiries->lock);
         note_answer(inquiries, inquiry, code);
         if (is_passing(code)) /* which may come at once */
@@ -159,16 +149,12 @@ static void *run(void *context)
 struct inquiries *inquiries_create(struct client *client)
 {
     struct inquiries *inquiries = calloc(1, sizeof *inquiries);
-    pthread_condattr_t attributes;
 
     if (inquiries == NULL)
         abort();
     inquiries->client = client;
     pthread_mutex_init(&inquiries->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&inquiries->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&inquiries->changed);
     return inquiries;
 }
 

@@ -23,7 +23,9 @@ struct kafka {
 
 static enum status need_hall(struct kafka *kafka, struct failure *failure)
 {
-    return kafka->hall != NULL ? STATUS_OK : reader_hall_open(&kafka->setup, &kafka->hall, failure);
+    return kafka->hall != NULL
+               ? STATUS_OK
+               : reader_hall_open(&kafka->setup, "read_committed", &kafka->hall, failure);
 }
 
 /* Any consumer will do for questions; only they ask for the last stable offset. */

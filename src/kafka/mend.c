@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "kafka/client.h"
 #include "kafka/group.h"
+#include "kafka/reader.h"
 
 static const char room[] = "kafka";
 
@@ -291,90 +292,93 @@ static enum status find_marks(struct mend *mend, const struct chapter *chapter, 
 static bool are_stable(struct mend *mend, const rd_kafka_topic_partition_list_t *positions)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(positions);
-    rd_kafka_resp_err_t code =
-        rd_kafka_committed(group_client(mend->group)->handle, list, STABLE_MS);
+    int code = client_committed(group_client(mend->group), list, STABLE_MS);
 
-    for (int index = 0; index < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; index++)
-        code = list->elems[index].err;
     rd_kafka_topic_partition_list_destroy(list);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /* ---- the transaction that ends it ---- */
 
-static rd_kafka_resp_err_t produce(struct mend *mend, const struct mark *mark, const void *key,
-                                   size_t key_size, const void *value, size_t value_size,
-                                   int64_t timestamp_ms, const rd_kafka_headers_t *headers)
+static enum status produce(struct mend *mend, const struct outgoing *outgoing,
+                           rd_kafka_headers_t *headers, struct failure *failure)
 {
-    rd_kafka_headers_t *copy =
-        headers != NULL ? rd_kafka_headers_copy(headers) : rd_kafka_headers_new(0);
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        mend->producer->handle, RD_KAFKA_V_TOPIC(mend->producer->names[mark->topic]),
-        RD_KAFKA_V_PARTITION(mark->partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)key, key_size),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)value, value_size), RD_KAFKA_V_TIMESTAMP(timestamp_ms),
-        RD_KAFKA_V_HEADERS(copy), RD_KAFKA_V_END);
-
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(copy);
-    return code;
-}
-
-/* Reads the record although it is hidden, and writes it once more. */
-static rd_kafka_resp_err_t produce_again(struct mend *mend, struct client *reader,
-                                         const struct mark *mark)
-{
+    struct client *producer = mend->producer;
     rd_kafka_topic_t *topic =
-        rd_kafka_topic_new(reader->handle, mend->producer->names[mark->topic], NULL);
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__FAIL;
-    rd_kafka_headers_t *headers = NULL;
-    rd_kafka_message_t *message = NULL;
+        rd_kafka_topic_new(producer->handle, producer->names[outgoing->topic], NULL);
+    int code = client_produce(producer, topic, outgoing, headers, NULL);
 
-    if (rd_kafka_consume_start(topic, mark->partition, mark->offset) == 0) {
-        message = rd_kafka_consume(topic, mark->partition, STEP_MS);
-        code = message == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT : message->err;
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset != mark->offset)
-            code = RD_KAFKA_RESP_ERR__NO_OFFSET;
-    }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_message_headers(message, &headers);
-        code = produce(mend, mark, message->key, message->key_len, message->payload, message->len,
-                       rd_kafka_message_timestamp(message, NULL), headers);
-    }
-    if (message != NULL)
-        rd_kafka_message_destroy(message);
-    rd_kafka_consume_stop(topic, mark->partition);
     rd_kafka_topic_destroy(topic);
-    return code;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? STATUS_OK
+               : client_fail(producer, code, "ending what hangs", NULL, failure);
 }
 
-static enum status open_reader(struct mend *mend, struct client *reader, struct failure *failure)
+/* To be voided. A compacted topic wants a key. */
+static enum status produce_filler(struct mend *mend, const struct mark *mark,
+                                  struct failure *failure)
 {
-    rd_kafka_conf_t *conf = client_configure(mend->setup->options, CLIENT_READER, NULL);
+    const struct outgoing outgoing = {.topic = mark->topic,
+                                      .partition = mark->partition,
+                                      .key = VIEW_LITERAL("-"),
+                                      .value = VIEW_LITERAL("-")};
 
-    client_set(conf, "isolation.level", "read_uncommitted");
-    return client_open(reader, mend->setup->options, CLIENT_READER, conf, mend->setup->name, NULL,
-                       failure);
+    return produce(mend, &outgoing, rd_kafka_headers_new(0), failure);
+}
+
+static enum status read_hidden(struct reader_hall *hall, const struct mark *mark,
+                               struct transport_reader **reader, struct record *record,
+                               struct failure *failure)
+{
+    int64_t until_ms = clock_monotonic_ms(clock_system()) + STEP_MS;
+    enum status status =
+        reader_open(hall, mark->topic, mark->partition, mark->offset, reader, failure);
+    uint32_t count = 0;
+
+    while (status != STATUS_BROKEN && count == 0 && clock_monotonic_ms(clock_system()) < until_ms)
+        status = reader_poll(*reader, record, 1, STEP_MS, &count, failure);
+    if (status == STATUS_BROKEN || (count > 0 && record->offset == mark->offset))
+        return status;
+    return failure_set(failure, REMEDY_RETRY, "offset %lld is not there to be written again",
+                       (long long)mark->offset);
+}
+
+static enum status produce_again(struct mend *mend, struct reader_hall *hall,
+                                 const struct mark *mark, struct failure *failure)
+{
+    struct transport_reader *reader = NULL;
+    struct record record;
+    rd_kafka_headers_t *headers = NULL;
+    enum status status = read_hidden(hall, mark, &reader, &record, failure);
+
+    if (status == STATUS_OK) {
+        const struct outgoing outgoing = {.topic = mark->topic,
+                                          .partition = mark->partition,
+                                          .key = record.key,
+                                          .value = record.value,
+                                          .timestamp_ms = record.timestamp_ms};
+        rd_kafka_message_headers(record.handle, &headers);
+        status = produce(mend, &outgoing,
+                         headers != NULL ? rd_kafka_headers_copy(headers) : rd_kafka_headers_new(0),
+                         failure);
+    }
+    reader_close(reader);
+    return status;
 }
 
 static enum status write_marks(struct mend *mend, const struct marks *marks,
                                struct failure *failure)
 {
-    static const char filler[] = "-"; /* a compacted topic wants a key */
-    struct client reader = {0};
+    struct reader_hall *hall = NULL;
     enum status status = STATUS_OK;
 
     if (marks->count > 0 && marks->all[0].offset >= 0)
-        status = open_reader(mend, &reader, failure);
-    for (uint32_t index = 0; index < marks->count && status == STATUS_OK; index++) {
-        const struct mark *mark = &marks->all[index];
-        rd_kafka_resp_err_t code = mark->offset >= 0
-                                       ? produce_again(mend, &reader, mark)
-                                       : produce(mend, mark, filler, 1, filler, 1, 0, NULL);
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-            status = client_fail(mend->producer, code, "ending what hangs", NULL, failure);
-    }
-    client_close(&reader);
+        status = reader_hall_open(mend->setup, "read_uncommitted", &hall, failure);
+    for (uint32_t index = 0; index < marks->count && status == STATUS_OK; index++)
+        status = marks->all[index].offset >= 0
+                     ? produce_again(mend, hall, &marks->all[index], failure)
+                     : produce_filler(mend, &marks->all[index], failure);
+    reader_hall_close(hall);
     return status;
 }
 

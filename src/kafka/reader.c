@@ -40,8 +40,8 @@ struct client *reader_hall_client(struct reader_hall *hall)
     return &hall->client;
 }
 
-enum status reader_hall_open(const struct kafka_setup *setup, struct reader_hall **out,
-                             struct failure *failure)
+enum status reader_hall_open(const struct kafka_setup *setup, const char *isolation,
+                             struct reader_hall **out, struct failure *failure)
 {
     struct reader_hall *hall = calloc(1, sizeof *hall);
     rd_kafka_conf_t *conf = client_configure(setup->options, CLIENT_READER, NULL);
@@ -50,6 +50,7 @@ enum status reader_hall_open(const struct kafka_setup *setup, struct reader_hall
     if (hall == NULL)
         abort();
     client_set(conf, "enable.partition.eof", "true");
+    client_set(conf, "isolation.level", isolation);
     status =
         client_open(&hall->client, setup->options, CLIENT_READER, conf, setup->name, hall, failure);
     if (status != STATUS_OK) {

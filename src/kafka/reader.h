@@ -1,7 +1,7 @@
 #ifndef KAFKA_READER_H
 #define KAFKA_READER_H
 /*
- * reader.h - readers of single partitions, outside any group, committed records only.
+ * reader.h - readers of single partitions, outside any group.
  *
  * For this room only; the functions behind transport.h's reader_open, reader_poll and
  * reader_close. All readers of a library share one handle and its connections, each
@@ -13,8 +13,10 @@
 struct client;
 struct reader_hall;
 
-enum status reader_hall_open(const struct kafka_setup *setup, struct reader_hall **hall,
-                             struct failure *failure);
+/* isolation: what its readers see, as isolation.level says it: "read_committed" or
+ * "read_uncommitted". */
+enum status reader_hall_open(const struct kafka_setup *setup, const char *isolation,
+                             struct reader_hall **hall, struct failure *failure);
 /* Readers that are still open are closed with it. */
 void reader_hall_close(struct reader_hall *hall);
 struct client *reader_hall_client(struct reader_hall *hall);

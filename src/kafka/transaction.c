@@ -206,13 +206,8 @@ static bool wait_for_committer(struct transaction *transaction, int64_t timeout_
 
 static void start_committer(struct transaction *transaction)
 {
-    pthread_condattr_t attributes;
-
     pthread_mutex_init(&transaction->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&transaction->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&transaction->changed);
     if (pthread_create(&transaction->committer, NULL, run_committer, transaction) != 0)
         abort();
 }
@@ -521,7 +516,8 @@ enum status transaction_restart(struct transaction *transaction, struct failure 
         return failure_set(failure, REMEDY_RETRY, "starting transactions: no answer yet");
     if (status == STATUS_OK) {
         metric_add(transaction->rollbacks, 1);
-        mend_end(transaction->mend, false, true);
+        if (transaction->phase != PHASE_NONE)
+            mend_end(transaction->mend, false, true);
         transaction->phase = PHASE_NONE;
     }
     return status;

@@ -86,14 +86,6 @@ static void note_undelivered(struct writer *writer, const rd_kafka_message_t *me
     client_give_up(&writer->client, &failure);
 }
 
-static enum topic topic_of(const struct writer *writer, const rd_kafka_message_t *message)
-{
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        if (writer->topics[topic] == message->rkt)
-            return (enum topic)topic;
-    return client_topic(&writer->client, rd_kafka_topic_name(message->rkt));
-}
-
 /* On the owner's thread, or the committer's while a transaction ends. Registered in any case:
  * without it rd_kafka_flush looks only every 10 ms whether all is delivered. */
 static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
@@ -105,8 +97,9 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
     if (writer->receipt != NULL)
         receipt_delivered(writer->receipt, (uint32_t)(uintptr_t)message->_private);
     if (writer->transaction != NULL)
-        transaction_note(writer->transaction, topic_of(writer, message), message->partition,
-                         message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? message->offset : -1);
+        transaction_note(
+            writer->transaction, client_topic_of(&writer->client, writer->topics, message->rkt),
+            message->partition, message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? message->offset : -1);
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && !atomic_load(&writer->is_closing))
         note_undelivered(writer, message);
 }
@@ -186,6 +179,7 @@ void writer_close(struct writer *writer)
         return;
     atomic_store(&writer->is_closing, true);
     transaction_close(writer->transaction);
+    writer->transaction = NULL; /* reports may still come */
     close_producer(writer);
     receipt_destroy(writer->receipt);
     free(writer);
@@ -265,25 +259,6 @@ static rd_kafka_headers_t *collect_headers(const struct outgoing *outgoing)
     return all;
 }
 
-/* Headers and timestamps need producev. The list is given as a whole: with single headers a
- * failing call frees them twice (fixed in 2.12). */
-static rd_kafka_resp_err_t produce_with_headers(struct writer *writer,
-                                                const struct outgoing *outgoing, void *opaque)
-{
-    rd_kafka_headers_t *headers = collect_headers(outgoing);
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        writer->client.handle, RD_KAFKA_V_RKT(writer->topics[outgoing->topic]),
-        RD_KAFKA_V_PARTITION(outgoing->partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY((void *)(uintptr_t)outgoing->key.data, outgoing->key.size),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)outgoing->value.data, outgoing->value.size),
-        RD_KAFKA_V_TIMESTAMP(outgoing->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
-        RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
-
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
 static rd_kafka_resp_err_t produce_plain(struct writer *writer, const struct outgoing *outgoing,
                                          void *opaque)
 {
@@ -337,7 +312,8 @@ enum status writer_produce(struct writer *writer, const struct outgoing *outgoin
     if (writer->receipt != NULL)
         mark = receipt_sent(writer->receipt);
     if (outgoing->header_count > 0 || outgoing->timestamp_ms != 0)
-        code = produce_with_headers(writer, outgoing, (void *)(uintptr_t)mark);
+        code = client_produce(&writer->client, writer->topics[outgoing->topic], outgoing,
+                              collect_headers(outgoing), (void *)(uintptr_t)mark);
     else
         code = produce_plain(writer, outgoing, (void *)(uintptr_t)mark);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -138,7 +138,6 @@ static void *run_prober(void *context)
 struct health *health_create(const struct clock *clock, int64_t check_ms)
 {
     struct health *health = calloc(1, sizeof(*health));
-    pthread_condattr_t attributes;
 
     assert(health != NULL);
     assert(check_ms > 0);
@@ -146,10 +145,7 @@ struct health *health_create(const struct clock *clock, int64_t check_ms)
     health->check_ms = check_ms;
     health->begun_ms = clock_wall_ms(clock);
     pthread_mutex_init(&health->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&health->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&health->changed);
     return health;
 }
 

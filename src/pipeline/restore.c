@@ -1057,9 +1057,7 @@ static enum status restore_slice(struct pipeline *pipeline, struct partition *pa
  * between, so the others then wait for the next turn. */
 enum status restore_step(struct pipeline *pipeline)
 {
-    const struct clock *clock = pipeline->setup.clock;
     int64_t timeout_ms = is_any_live(pipeline) ? 0 : IDLE_WAIT_MS;
-    int64_t until_ms = clock_monotonic_ms(clock) + TURN_MS;
     int32_t first = pipeline->restore_next;
 
     pipeline->is_restore_idle = true;
@@ -1072,7 +1070,7 @@ enum status restore_step(struct pipeline *pipeline)
         if (restore_slice(pipeline, partition, timeout_ms) == STATUS_BROKEN)
             return STATUS_BROKEN;
         pipeline->restore_next = (number + 1) % pipeline->partition_count;
-        if (clock_monotonic_ms(clock) >= until_ms)
+        if (clock_monotonic_ms(pipeline->setup.clock) - pipeline->now_ms >= TURN_MS)
             break;
     }
     return STATUS_OK;

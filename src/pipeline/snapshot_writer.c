@@ -471,7 +471,6 @@ static void *write_snapshots(void *context)
 struct snapshot_writer *snapshot_writer_create(const struct snapshot_writer_setup *setup)
 {
     struct snapshot_writer *writer = calloc(1, sizeof(*writer));
-    pthread_condattr_t attributes;
 
     if (writer == NULL)
         abort();
@@ -481,10 +480,7 @@ struct snapshot_writer *snapshot_writer_create(const struct snapshot_writer_setu
     byte_writer_init(&writer->raw);
     byte_writer_init(&writer->chunk);
     pthread_mutex_init(&writer->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&writer->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&writer->changed);
     if (setup->is_threaded && pthread_create(&writer->thread, NULL, write_snapshots, writer) != 0)
         abort();
     return writer;

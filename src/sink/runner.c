@@ -806,7 +806,6 @@ enum status sink_runner_open(const struct sink_setup *setup, struct sink_runner 
         .on_assigned = on_assigned,
         .on_revoked = on_revoked,
     };
-    pthread_condattr_t attributes;
     enum status status;
 
     assert(made != NULL);
@@ -822,10 +821,7 @@ enum status sink_runner_open(const struct sink_setup *setup, struct sink_runner 
     breaker_init(&made->breaker, setup->options->breaker_failures_max,
                  setup->options->breaker_open_ms);
     pthread_mutex_init(&made->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&made->wake);
     register_metrics(made);
     atomic_store(&made->last_turn_ms, now_of(made));
     status = setup->transport.door->subscribe(setup->transport.context, setup->delivery.topics,

@@ -19,7 +19,7 @@ import time
 import unittest
 
 from world import (PATIENCE, REGISTRY, Recorder, WorldTest, confluent, consume, consume_json,
-                   kcat, register_schema, schema_of, services, services_folder, sql, wait_until)
+                   produce, register_schema, schema_of, services, services_folder, sql, wait_until)
 
 OUTAGE = float(os.environ.get("WEIR_TEST_OUTAGE", "3"))
 STARTING = 240  # at most, of a service on a machine with much else to do
@@ -27,16 +27,6 @@ START = 1_700_000_000_000
 TENANTS = [f"tenant-{n}" for n in range(6)]
 BATCH = 20  # failed sign-ins of one user, a second apart
 CALLS = 101  # of one client: one more than its rule allows
-END = b"~~end~~"
-
-
-def produce(topic, messages):
-    """Messages of any bytes, (tenant, bytes) each, by one idempotent producer that waits for a
-    broker that is away."""
-    data = b"".join(tenant.encode() + b"\t" + message + END for tenant, message in messages)
-    kcat("-P", "-E", "-t", topic, "-K", "\t", "-D", END.decode(), "-q",
-         "-X", "partitioner=murmur2_random", "-X", "enable.idempotence=true",
-         "-X", "message.timeout.ms=0", data=data, timeout=OUTAGE + STARTING + PATIENCE)
 
 
 def failure(tenant, n):
@@ -85,7 +75,8 @@ class Load:
             first = self.batches * BATCH
             try:
                 produce(self.topic, [(tenant, self.encode(failure(tenant, n), n))
-                                     for n in range(first, first + BATCH) for tenant in TENANTS])
+                                     for n in range(first, first + BATCH) for tenant in TENANTS],
+                        timeout=OUTAGE + STARTING + PATIENCE)
             except Exception as error:  # for the thread of the test
                 self.error = error
                 return

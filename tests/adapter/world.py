@@ -93,14 +93,22 @@ def kcat(*words, data=None, timeout=60):
     return done.stdout
 
 
+END = b"~~end~~"
+
+
+def produce(topic, messages, partitioner="murmur2_random", timeout=5 * PATIENCE):
+    """Messages of any bytes, (key, bytes) each, in their order, whatever the broker goes through;
+    waits for one that is away."""
+    data = b"".join(key.encode() + b"\t" + message + END for key, message in messages)
+    kcat("-P", "-E", "-t", topic, "-K", "\t", "-D", END.decode(), "-q",
+         "-X", f"partitioner={partitioner}", "-X", "enable.idempotence=true",
+         "-X", "message.timeout.ms=0", data=data, timeout=timeout)
+
+
 def produce_lines(topic, events, partitioner="murmur2_random"):
-    """JSON events, one a line, keyed by tenant; in their order, whatever the broker goes through.
-    Waits for one that is away."""
-    data = "".join(f"{event['tenant_id']}\t{json.dumps(event, separators=(',', ':'))}\n"
-                   for event in events)
-    kcat("-P", "-E", "-t", topic, "-K", "\t", "-X", f"partitioner={partitioner}", "-q",
-         "-X", "enable.idempotence=true", "-X", "message.timeout.ms=0", data=data.encode(),
-         timeout=5 * PATIENCE)
+    """JSON events, keyed by tenant."""
+    produce(topic, [(event["tenant_id"], json.dumps(event, separators=(",", ":")).encode())
+                    for event in events], partitioner)
 
 
 def produce_bytes(topic, key, message, partition=None, *more):
