@@ -243,8 +243,8 @@ rd_kafka_consumer_group_metadata_t *mend_prepare(struct mend *mend)
 
 /* ---- what hangs ---- */
 
-/* STATUS_OK: nothing hangs there; STATUS_END: this transaction does; STATUS_AGAIN: one before it
- * does, or nobody can tell. */
+/* STATUS_OK: nothing is open there; STATUS_END: this transaction is, which is what is stable ends
+ * where it begins; STATUS_AGAIN: another one is, or nobody can tell. */
 static enum status look_at(struct mend *mend, const struct mark *mark)
 {
     int64_t first, next;
@@ -254,7 +254,7 @@ static enum status look_at(struct mend *mend, const struct mark *mark)
         return STATUS_AGAIN;
     if (next > mark->offset)
         return STATUS_OK;
-    return next >= mark->first ? STATUS_END : STATUS_AGAIN;
+    return next == mark->first ? STATUS_END : STATUS_AGAIN;
 }
 
 /* To our next commit, which must not be preceded by the end of one that is voided. Records of
@@ -430,36 +430,77 @@ static enum status end_marks(struct mend *mend, bool is_committed, const struct 
     if (error == NULL)
         error = is_committed ? rd_kafka_commit_transaction(handle, STEP_MS)
                              : rd_kafka_abort_transaction(handle, STEP_MS);
-    if (error != NULL)
-        return fail(mend, error, failure);
+    return error == NULL ? STATUS_OK : fail(mend, error, failure);
+}
+
+static void report(struct mend *mend, bool is_committed, uint32_t count, bool has_positions)
+{
+    if (count == 0 && !has_positions)
+        return;
     log_warn(room,
              "%s: brokers were away: wrote the end of a %s transaction again, in %u partitions%s",
-             mend->setup->name, is_committed ? "committed" : "voided", marks->count,
-             membership != NULL ? " and among the positions" : "");
-    metric_add(mend->mended, marks->count + (membership != NULL));
-    return STATUS_OK;
+             mend->setup->name, is_committed ? "committed" : "voided", count,
+             has_positions ? " and among the positions" : "");
+    metric_add(mend->mended, count + has_positions);
+}
+
+/* Nobody sees it when one is voided twice. */
+static enum status mend_voided(struct mend *mend, const struct chapter *chapter,
+                               const rd_kafka_consumer_group_metadata_t *membership,
+                               struct failure *failure)
+{
+    struct marks marks = {0};
+    bool has_positions = chapter->positions != NULL;
+    enum status status = find_marks(mend, chapter, &marks, NULL);
+
+    if (status == STATUS_OK)
+        status = end_marks(mend, false, &marks, has_positions ? membership : NULL, failure);
+    if (status == STATUS_OK)
+        report(mend, false, marks.count, has_positions);
+    free(marks.all);
+    return status;
+}
+
+/*
+ * Its markers may only be slow. The coordinator begins our next transaction when it has done with
+ * this one: what is open after that stays open. So one that commits a position goes first.
+ */
+static enum status mend_committed(struct mend *mend, const struct chapter *chapter,
+                                  const rd_kafka_consumer_group_metadata_t *membership,
+                                  struct failure *failure)
+{
+    struct marks marks = {0}, left = {0};
+    bool has_positions = chapter->positions != NULL && !are_stable(mend, chapter->positions);
+    enum status status = find_marks(mend, chapter, &marks, &left);
+
+    if (status == STATUS_OK && (has_positions || marks.count > 0 || left.count > 0)) {
+        marks.count = left.count = 0;
+        status = end_marks(mend, true, &marks, membership, failure);
+        if (status == STATUS_OK)
+            status = find_marks(mend, chapter, &marks, &left);
+        if (status == STATUS_OK)
+            status = end_marks(mend, true, &marks, NULL, failure);
+    }
+    if (status == STATUS_OK) {
+        report(mend, true, marks.count, has_positions);
+        for (uint32_t index = 0; index < left.count; index++)
+            add_mark(&mend->left, left.all[index]);
+        mend->left_since_ms = clock_monotonic_ms(clock_system());
+    }
+    free(marks.all);
+    free(left.all);
+    return status;
 }
 
 static enum status mend_chapter(struct mend *mend, struct chapter *chapter,
                                 const rd_kafka_consumer_group_metadata_t *membership,
                                 struct failure *failure)
 {
-    struct marks marks = {0}, left = {0};
-    enum status status = find_marks(mend, chapter, &marks, &left);
-    bool has_positions = chapter->positions != NULL &&
-                         (!chapter->is_committed || !are_stable(mend, chapter->positions));
+    enum status status = chapter->is_committed ? mend_committed(mend, chapter, membership, failure)
+                                               : mend_voided(mend, chapter, membership, failure);
 
     if (status == STATUS_OK)
-        status = end_marks(mend, chapter->is_committed, &marks, has_positions ? membership : NULL,
-                           failure);
-    if (status == STATUS_OK) {
-        for (uint32_t index = 0; index < left.count; index++)
-            add_mark(&mend->left, left.all[index]);
-        mend->left_since_ms = clock_monotonic_ms(clock_system());
         chapter->is_kept = false;
-    }
-    free(marks.all);
-    free(left.all);
     return status;
 }
 
@@ -479,8 +520,10 @@ static enum status mend_left(struct mend *mend, struct failure *failure)
     }
     if (status == STATUS_OK)
         status = end_marks(mend, true, &marks, NULL, failure);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        report(mend, true, marks.count, false);
         mend->left.count = 0;
+    }
     free(marks.all);
     return status;
 }
