@@ -132,8 +132,8 @@ struct transport_door {
     /* First offset kept and next offset (last stable one) of a partition. */
     enum status (*bounds)(void *context, enum topic topic, int32_t partition, int64_t *first,
                           int64_t *next, struct failure *failure);
-    /* Last known next offset of a partition that is read, for consumer lag; -1: not known.
-     * Never asks the broker. */
+    /* Last known next offset of a partition that is read, for consumer lag; where only the ends
+     * of transactions follow, as far as it was read. -1: not known. Never asks the broker. */
     int64_t (*known_end)(void *context, enum topic topic, int32_t partition);
 
     enum status (*reader_open)(void *context, enum topic topic, int32_t partition, int64_t from,

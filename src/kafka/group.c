@@ -38,6 +38,7 @@ static const char room[] = "kafka";
 
 struct lane {
     int64_t expected; /* offset of the next record, or POSITION_* when none came yet */
+    int64_t end;      /* of the log, where all before it was read; 0: not known */
     bool is_owned;
     bool is_flowing;
 };
@@ -215,6 +216,7 @@ static void name_member(const struct kafka_setup *setup, const char *group_id,
     char id[256];
 
     client_set(conf, "group.id", group_id);
+    client_set(conf, "enable.partition.eof", "true"); /* note_end */
     if (instance == NULL)
         return;
     snprintf(id, sizeof id, "%s-%s", instance, setup->name);
@@ -467,6 +469,7 @@ enum status group_resume(struct group *group, const struct position *positions, 
                 continue;
             lane->is_flowing = true;
             lane->expected = offset;
+            lane->end = 0;
             has_changed = true;
         }
     /* Inside the callback the assignment follows when the listener returns. */
@@ -556,6 +559,8 @@ static enum status face_error(struct group *group, const rd_kafka_message_t *mes
     if (is_fence(group, message->err))
         return face_fence(group, rd_kafka_message_errstr(message), failure);
     switch (message->err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        return STATUS_OK;
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
         if (topic == TOPIC_COUNT)
             return STATUS_OK;
@@ -574,6 +579,18 @@ static enum status face_error(struct group *group, const rd_kafka_message_t *mes
     }
 }
 
+static void note_end(struct group *group, const rd_kafka_message_t *message)
+{
+    struct lane *lane;
+
+    if (message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        return;
+    enum topic topic = client_topic_of(&group->client, group->topics, message->rkt);
+    lane = topic == TOPIC_COUNT ? NULL : lane_of(group, topic, message->partition);
+    if (lane != NULL)
+        lane->end = message->offset;
+}
+
 /* Hands out what flows, in place; the rest of `count` messages is destroyed. */
 static uint32_t sort_out(struct group *group, uint32_t count, struct record *records)
 {
@@ -586,6 +603,7 @@ static uint32_t sort_out(struct group *group, uint32_t count, struct record *rec
     for (uint32_t index = 0; index < count; index++) {
         rd_kafka_message_t *message = group->loan.messages[index];
         if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            note_end(group, message);
             rd_kafka_message_destroy(message);
             continue;
         }
@@ -665,12 +683,16 @@ enum status group_committed(struct group *group, struct position *positions, uin
 
 int64_t group_known_end(struct group *group, enum topic topic, int32_t partition)
 {
+    const struct lane *lane = lane_of(group, topic, partition);
     int64_t first, next;
 
     if (rd_kafka_get_watermark_offsets(group->client.handle, group->client.names[topic], partition,
                                        &first, &next) != RD_KAFKA_RESP_ERR_NO_ERROR ||
         next < 0)
         return -1;
+    /* What lies between is no record: the ends of transactions, and what was voided. */
+    if (lane != NULL && lane->end >= next)
+        return lane->expected > 0 ? lane->expected : 0;
     return next;
 }
 

@@ -227,6 +227,39 @@ static void test_void_transactions_are_never_seen(void **state)
     real_world_close(&world);
 }
 
+/* Behind a record is the mark that ends its transaction: nobody waits for that. */
+static void test_ends_of_transactions_are_no_lag(void **state)
+{
+    struct world world;
+    struct member member;
+    struct failure failure = {0};
+    int64_t first, next = 0;
+
+    (void)state;
+    real_world_open(&world);
+    member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
+    const struct transport_door *door = member.transport.door;
+    void *context = member.transport.context;
+    own_everything(&member);
+    member_send(&member, TOPIC_ORDERS, 0, "k", "1");
+    member_commit(&member);
+    UNTIL(next == 2, {
+        assert_int_equal(door->bounds(context, TOPIC_ORDERS, 0, &first, &next, &failure),
+                         STATUS_OK);
+    });
+    UNTIL(door->known_end(context, TOPIC_ORDERS, 0) == 1 && member.received == 1,
+          member_poll(&member, 50, NULL));
+    /* Read again from the beginning, it is behind until it has. */
+    member_position(&member, TOPIC_ORDERS, 0)->offset = 0;
+    assert_int_equal(door->resume(context, member.positions, member.position_count, &failure),
+                     STATUS_OK);
+    assert_int_equal(door->known_end(context, TOPIC_ORDERS, 0), 2);
+    UNTIL(door->known_end(context, TOPIC_ORDERS, 0) == 1, member_poll(&member, 50, NULL));
+    assert_int_equal(member.received, 2);
+    member_close(&member);
+    real_world_close(&world);
+}
+
 static void test_successor_of_the_same_name_fences(void **state)
 {
     struct world world;
@@ -485,6 +518,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topics_are_made_once_and_looked_at),
         cmocka_unit_test(test_void_transactions_are_never_seen),
+        cmocka_unit_test(test_ends_of_transactions_are_no_lag),
         cmocka_unit_test(test_successor_of_the_same_name_fences),
         cmocka_unit_test(test_worker_that_stood_still_rolls_back),
         cmocka_unit_test(test_handing_over_loses_and_repeats_nothing),

@@ -204,7 +204,6 @@ class Load:
             self.send("api-calls", common["tenant_id"], dump(
                 {"event_id": f"close-c-{number}", **common, "client_id": "c", "method": "GET",
                  "path": "/", "status": 200}))
-            # A transaction's end takes an offset too, which nobody reads: not at the very end.
             self.send("recommendation-requests", common["tenant_id"], dump(
                 {"request_id": f"close-r-{number}", **common, "customer_id": "c"}))
 
