@@ -156,12 +156,12 @@ class Outage(WorldTest):
         self.wait_for_progress()
         joined = len(self.process.log())
         with self.away("registry killed"):
-            services("kill", "registry")
+            self.end_service("registry")
             self.call_by_unseen_schema("refused")
         self.assertEqual(self.events("api-calls"), 0)
         with starting("registry"):  # which takes its time
             with self.away("database"):
-                services("kill", "postgres")
+                self.end_service("postgres")
             services("start", "postgres")
             with self.away("Slack"):
                 self.slack.status = 503
@@ -178,7 +178,7 @@ class Outage(WorldTest):
         self.check_calls(2 * CALLS)
         self.assertNotRegex(self.process.log()[joined:], "revoked|lost")
         with self.away("Kafka", does_go_on=False):
-            services("kill", "kafka")
+            self.end_service("kafka")
         services("start", "kafka")
         self.wait_for_progress()
         self.load.end()

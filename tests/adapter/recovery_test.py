@@ -121,10 +121,10 @@ class Recovery(EpisodeTest):
         for is_long in (False, True):
             before = weir.metric("weir_events_total")
             wait_until(lambda: weir.metric("weir_events_total") > before + 500, "progress")
-            lost = weir.log().count("partitions lost")
-            services("kill", KAFKA_SERVICE)
+            ended = weir.log().count("session timed out")
+            self.end_service(KAFKA_SERVICE)
             if is_long:
-                wait_until(lambda: weir.log().count("partitions lost") > lost, "the sessions' end")
+                wait_until(lambda: weir.log().count("session timed out") > ended, "its end")
             services("start", KAFKA_SERVICE)
             before = weir.metric("weir_events_total")
             wait_until(lambda: weir.metric("weir_events_total") > before + 500, "progress", 90)
@@ -204,9 +204,9 @@ class Recovery(EpisodeTest):
             produce_lines(self.topic("auth-events"), all_failures(0, 100))
         for _, _, weir in members:
             wait_until(lambda: weir.metric("weir_events_total") > 100, "progress")
-        services("kill", KAFKA_SERVICE)
+        self.end_service(KAFKA_SERVICE)
         for _, _, weir in members:
-            wait_until(lambda: "partitions lost" in weir.log(), "the end of the session")
+            wait_until(lambda: "session timed out" in weir.log(), "the end of the session")
         services("start", KAFKA_SERVICE)
         for self.prefix, _, weir in members:
             produce_lines(self.topic("auth-events"), all_failures(100, 100))
@@ -222,7 +222,7 @@ class Recovery(EpisodeTest):
         url = self.database()
         settings = self.config()
         self.create_topics(settings)
-        services("stop", "postgres")
+        self.end_service("postgres", "stop")
         weir = self.weir(settings, {"WEIR_POSTGRES_URL": url, "SLACK_WEBHOOK_URL": slack.url})
         weir.wait_ready()
         produce_lines(self.topic("auth-events"),

@@ -99,7 +99,7 @@ class Sinks(WorldTest):
         weir.wait_ready()
         self.produce(0, 40)
         wait_until(lambda: weir.metric("weir_postgres_rows_total") > 0, "rows")
-        services("kill", "postgres")
+        self.end_service("postgres")
         self.produce(40, 40)
         # Longer than a member may go without polling, and it keeps its place in the group.
         wait_until(lambda: weir.metric("weir_sink_retries_total") >= 14, "attempts", 90)

@@ -424,6 +424,11 @@ class WorldTest(unittest.TestCase):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-6000:]}", flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def end_service(self, name, how="kill"):
+        """Kills or stops it. It is back for the tests that follow, whatever becomes of this one."""
+        self.addCleanup(services, "start", name)
+        services(how, name)
+
     def topic(self, name):
         return self.prefix + name
 
