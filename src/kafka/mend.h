@@ -16,9 +16,11 @@
  * The producer itself can: a marker of its next transaction there ends the one before, with the
  * same outcome. So a transaction during which a broker was away is looked at when it has
  * ended, and so is the one before it, whose markers may have been on their way. Where one that
- * was voided has written, a record is written and voided. Where one that was committed hangs, the
- * next commit does it, if we are still the one who writes there; if not, or when it does not
- * come, its last record is written once more and committed: all that anybody sees of it.
+ * was voided has written, a record is written and voided. One that was committed may only be
+ * slow: the coordinator begins our next when it has done with it, so what is still open behind
+ * a commit of ours hangs. The next commit ends it, if we are still the one who writes there; if
+ * not, or when it does not come, its last record is written once more and committed: all that
+ * anybody sees of it.
  *
  * For this room only.
  *
