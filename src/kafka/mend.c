@@ -18,7 +18,8 @@ enum {
     GIVE_UP_MS = 60000, /* since a broker was last found to be away */
     STABLE_MS = 2000,   /* for positions to become stable */
     STEP_MS = 5000,     /* for a step of ours */
-    LEFT_MS = 30000,    /* for our next commit to end what hangs; the group forms anew before */
+    RETRY_PAUSE_MS = 100,
+    LEFT_MS = 30000, /* for our next commit to end what hangs; the group forms anew before */
 };
 
 /* What a transaction wrote to a partition. */
@@ -54,6 +55,7 @@ struct mend {
     const struct kafka_setup *setup;
     struct client *producer;
     struct group *group;
+    const atomic_bool *is_closing;
     uint64_t number;
     struct chapter chapters[2];
     struct chapter *current, *last; /* the one under way, or ended last; the one before */
@@ -75,7 +77,7 @@ static void add_mark(struct marks *marks, struct mark mark)
 }
 
 struct mend *mend_create(const struct kafka_setup *setup, struct client *producer,
-                         struct group *group)
+                         struct group *group, const atomic_bool *is_closing)
 {
     struct mend *mend = calloc(1, sizeof *mend);
 
@@ -84,6 +86,7 @@ struct mend *mend_create(const struct kafka_setup *setup, struct client *produce
     mend->setup = setup;
     mend->producer = producer;
     mend->group = group;
+    mend->is_closing = is_closing;
     mend->current = &mend->chapters[0];
     mend->last = &mend->chapters[1];
     if (setup->metrics != NULL)
@@ -405,6 +408,21 @@ static enum status fail(struct mend *mend, rd_kafka_error_t *error, struct failu
     return STATUS_BROKEN;
 }
 
+/* With a shorter time-out it could end with the outcome open, and could not be voided then. */
+static rd_kafka_error_t *commit(struct mend *mend)
+{
+    rd_kafka_t *handle = mend->producer->handle;
+
+    for (;;) {
+        rd_kafka_error_t *error = rd_kafka_commit_transaction(handle, -1);
+        if (error == NULL || rd_kafka_error_txn_requires_abort(error) ||
+            !rd_kafka_error_is_retriable(error) || atomic_load(mend->is_closing))
+            return error;
+        rd_kafka_error_destroy(error);
+        rd_kafka_poll(handle, RETRY_PAUSE_MS);
+    }
+}
+
 /* membership NULL: no positions. */
 static enum status end_marks(struct mend *mend, bool is_committed, const struct marks *marks,
                              const rd_kafka_consumer_group_metadata_t *membership,
@@ -428,8 +446,7 @@ static enum status end_marks(struct mend *mend, bool is_committed, const struct 
     if (error == NULL)
         rd_kafka_flush(handle, STEP_MS);
     if (error == NULL)
-        error = is_committed ? rd_kafka_commit_transaction(handle, STEP_MS)
-                             : rd_kafka_abort_transaction(handle, STEP_MS);
+        error = is_committed ? commit(mend) : rd_kafka_abort_transaction(handle, STEP_MS);
     return error == NULL ? STATUS_OK : fail(mend, error, failure);
 }
 

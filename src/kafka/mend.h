@@ -39,9 +39,9 @@ struct mend;
 struct rd_kafka_consumer_group_metadata_s;
 struct rd_kafka_topic_partition_list_s;
 
-/* All are borrowed; `producer` may get another handle meanwhile. */
+/* All are borrowed; `producer` may get another handle meanwhile. `is_closing`: wait for nobody. */
 struct mend *mend_create(const struct kafka_setup *setup, struct client *producer,
-                         struct group *group);
+                         struct group *group, const atomic_bool *is_closing);
 void mend_destroy(struct mend *mend);
 
 /* A transaction begins; a record of it was delivered, or was not (offset -1); positions are
@@ -56,7 +56,7 @@ bool mend_is_due(struct mend *mend);
 /* On the thread that serves the group, when it is due. NULL: not now, we are in no group. */
 struct rd_kafka_consumer_group_metadata_s *mend_prepare(struct mend *mend);
 /*
- * Does so; takes some seconds at worst. `membership` is what mend_prepare gave.
+ * Does so; takes some seconds, or as long as a commit does. `membership` is what mend_prepare gave.
  * STATUS_AGAIN   not yet, prepare and call again after a pause
  * STATUS_BROKEN  the producer is in no state to go on: REMEDY_ROLL_BACK; what is due stays due
  */

@@ -296,7 +296,7 @@ enum status transaction_open(const struct kafka_setup *setup, struct client *cli
         free(transaction);
         return status;
     }
-    transaction->mend = mend_create(setup, client, group);
+    transaction->mend = mend_create(setup, client, group, &transaction->is_closing);
     start_committer(transaction);
     if (setup->metrics != NULL)
         transaction->rollbacks = metric_counter(setup->metrics, "weir_kafka_rollbacks_total",
