@@ -106,6 +106,8 @@ class Sinks(WorldTest):
         self.assertEqual(weir.get("/healthz")[0], 200)
         services("start", "postgres")
         self.check_rows()
+        for name in ("weir_sink_lag_records", "kafka_consumergroup_lag"):
+            wait_until(lambda name=name: weir.metric(name) == 0, f"{name} 0")
         self.assertNotRegex(weir.log(), "kafka: postgres: .*(revoked|lost|poll)")
         self.assertEqual(weir.stop(), 0)
 
