@@ -90,18 +90,6 @@ static uint32_t read_numbers(struct world *world, int32_t partition, uint8_t *se
     return total;
 }
 
-static int64_t committed_offset(struct member *member, enum topic topic, int32_t partition)
-{
-    struct position position = {topic, partition, 0};
-    struct failure failure = {0};
-    enum status status = STATUS_AGAIN;
-
-    UNTIL(status != STATUS_AGAIN, status = member->transport.door->committed(
-                                      member->transport.context, &position, 1, &failure));
-    assert_int_equal(status, STATUS_OK);
-    return position.offset;
-}
-
 static void real_world_close(struct world *world)
 {
     arena_destroy(world->arena);
@@ -213,7 +201,7 @@ static void test_void_transactions_are_never_seen(void **state)
     member_send(&member, TOPIC_ALERTS, 0, "k", "2");
     member_position(&member, TOPIC_ORDERS, 1)->offset = 77;
     member_commit(&member);
-    assert_int_equal(committed_offset(&member, TOPIC_ORDERS, 1), 77);
+    assert_int_equal(member_committed(&member, TOPIC_ORDERS, 1), 77);
     member_send(&member, TOPIC_ALERTS, 0, "k", "3");
     member_position(&member, TOPIC_ORDERS, 1)->offset = 88;
     member_close(&member); /* without a commit: void */
@@ -222,7 +210,7 @@ static void test_void_transactions_are_never_seen(void **state)
     assert_int_equal(read_numbers(&world, 0, seen), 1);
     assert_int_equal(seen[2], 1);
     member_open(&member, &world, KAFKA_PROCESSOR, true, "one");
-    assert_int_equal(committed_offset(&member, TOPIC_ORDERS, 1), 77);
+    assert_int_equal(member_committed(&member, TOPIC_ORDERS, 1), 77);
     member_close(&member);
     real_world_close(&world);
 }
@@ -279,7 +267,7 @@ static void test_successor_of_the_same_name_fences(void **state)
     assert_non_null(strstr(failure.text, "group.instance.id"));
     member_subscribe(&new);
     UNTIL(new.position_count == 2 * PARTITIONS, member_poll(&new, 50, NULL));
-    assert_int_equal(committed_offset(&new, TOPIC_ORDERS, 0), POSITION_NONE);
+    assert_int_equal(member_committed(&new, TOPIC_ORDERS, 0), POSITION_NONE);
     member_close(&old);
     member_close(&new);
     assert_int_equal(read_numbers(&world, 0, NULL), 0);
@@ -311,7 +299,7 @@ static void test_worker_that_stood_still_rolls_back(void **state)
     UNTIL(status == STATUS_OK,
           status = sleeper.transport.door->abort(sleeper.transport.context, &failure));
     for (int32_t partition = 0; partition < PARTITIONS; partition++)
-        assert_int_equal(committed_offset(&other, TOPIC_ORDERS, partition), POSITION_NONE);
+        assert_int_equal(member_committed(&other, TOPIC_ORDERS, partition), POSITION_NONE);
     /* It learns of its loss, and takes part again. */
     UNTIL(sleeper.losses + sleeper.refusals == 1 && sleeper.position_count == PARTITIONS, {
         member_poll(&sleeper, 10, NULL);

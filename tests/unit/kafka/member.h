@@ -134,6 +134,19 @@ static inline void member_commit(struct member *member)
         fail_msg("%s: commit: %s", member->name, failure.text);
 }
 
+/* Of the group; POSITION_NONE when there is none. */
+static inline int64_t member_committed(struct member *member, enum topic topic, int32_t partition)
+{
+    struct position position = {topic, partition, 0};
+    struct failure failure = {0};
+    enum status status = STATUS_AGAIN;
+
+    UNTIL(status != STATUS_AGAIN, status = member->transport.door->committed(
+                                      member->transport.context, &position, 1, &failure));
+    assert_int_equal(status, STATUS_OK);
+    return position.offset;
+}
+
 static inline void member_on_assigned(void *context, const struct topic_partition *partitions,
                                       uint32_t count)
 {

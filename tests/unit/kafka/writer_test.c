@@ -32,18 +32,6 @@ static void own_everything(struct member *member)
         member->positions[index].offset = 0;
 }
 
-static int64_t committed_offset(struct member *member, enum topic topic, int32_t partition)
-{
-    struct position position = {topic, partition, 0};
-    struct failure failure = {0};
-    enum status status = STATUS_AGAIN;
-
-    UNTIL(status != STATUS_AGAIN, status = member->transport.door->committed(
-                                      member->transport.context, &position, 1, &failure));
-    assert_int_equal(status, STATUS_OK);
-    return position.offset;
-}
-
 static uint32_t count_records(struct member *member, enum topic topic, int32_t partition)
 {
     const struct transport_door *door = member->transport.door;
@@ -77,7 +65,7 @@ static void test_positions_wait_for_deliveries(void **state)
     const struct transport_door *door = member.transport.door;
     void *context = member.transport.context;
     own_everything(&member);
-    assert_int_equal(committed_offset(&member, TOPIC_ORDERS, 0), POSITION_NONE);
+    assert_int_equal(member_committed(&member, TOPIC_ORDERS, 0), POSITION_NONE);
     member_send(&member, TOPIC_ALERTS, 0, "k", "first");
     member_flush(&member);
 
@@ -98,7 +86,7 @@ static void test_positions_wait_for_deliveries(void **state)
     if (status != STATUS_OK)
         fail_msg("%s", failure.text);
     assert_int_equal(
-        committed_offset(&member, member.positions[0].topic, member.positions[0].partition), 7);
+        member_committed(&member, member.positions[0].topic, member.positions[0].partition), 7);
     member_flush(&member);
     assert_int_equal(count_records(&member, TOPIC_ALERTS, 0), 102);
     member_close(&member);
@@ -184,7 +172,7 @@ static void test_record_that_the_broker_refuses_stops(void **state)
     /* What stands behind it stays uncommitted, now and later. */
     assert_int_equal(member_try_commit(&member, &failure), STATUS_BROKEN);
     assert_int_equal(
-        committed_offset(&member, member.positions[0].topic, member.positions[0].partition),
+        member_committed(&member, member.positions[0].topic, member.positions[0].partition),
         POSITION_NONE);
     member_close(&member);
     world_close(&world);
