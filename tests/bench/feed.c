@@ -6,8 +6,8 @@
  *
  * produce   COUNT events from number FIRST on, three API calls to one sign-in (of which one of
  *           fifty fails), of tenants and their clients drawn at random. Same number, same event;
- *           event time goes on by a millisecond after EVENTS_A_MS events, and ends now when
- *           FIRST is 0, else where the environment's FEED_START_MS, printed by the first, says.
+ *           event time goes on by a millisecond after EVENTS_A_MS events, from where the
+ *           environment's FEED_START_MS says, or so that it ends at the last noon (UTC).
  * consume   the bare loop that everything is held against: all that is there, read_committed, in
  *           batches, with the properties that Weir sets, doing nothing with it.
  */
@@ -29,6 +29,7 @@ enum {
     SERVE_EVENTS = 1000,
     BATCH = 4096,
     FLUSH_MS = 60000,
+    DAY_MS = 86400000,
 };
 
 static const char *const inputs[] = {"api-calls", "auth-events"};
@@ -250,6 +251,14 @@ static uint64_t number(const char *text)
     return strtoull(text, NULL, 10);
 }
 
+/* At any hour, the same load: of a night, every event is one of an unusual time. */
+static int64_t last_noon_ms(void)
+{
+    int64_t now_ms = clock_wall_ms(clock_system());
+
+    return now_ms - (now_ms + DAY_MS / 2) % DAY_MS;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 11 && strcmp(argv[1], "produce") == 0) {
@@ -257,9 +266,9 @@ int main(int argc, char **argv)
         uint64_t first = number(argv[6]), count = number(argv[7]);
         struct crowd crowd = {number(argv[8]), number(argv[9]), number(argv[10]), 0};
 
-        crowd.start_ms = start != NULL ? (int64_t)number(start)
-                                       : clock_wall_ms(clock_system()) -
-                                             (int64_t)((first + count) / crowd.events_a_ms);
+        crowd.start_ms = start != NULL
+                             ? (int64_t)number(start)
+                             : last_noon_ms() - (int64_t)((first + count) / crowd.events_a_ms);
         produce(argv[2], argv[3], (int32_t)number(argv[4]),
                 strcmp(argv[5], "json") == 0 ? CODEC_JSON : CODEC_AVRO_SINGLE_OBJECT, first, count,
                 &crowd);
